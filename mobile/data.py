@@ -1,0 +1,319 @@
+"""Labelled images as arrays: a folder of images, arrays of yours, or the embedded digits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+DIGITS_SIZE = 48
+PHOTO_SIZE = 224
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Images in two parts, training and test, with a class index for each.
+
+    Attributes:
+        name: Short name, used for the output folder.
+        classes: Class names; `y` holds their indices.
+        x_train, x_test: RGB pixels 0 to 255, uint8, `(images, height, width, 3)`.
+        y_train, y_test: Class indices, int64, `(images,)`.
+        remarks: What was done to images that were not plain RGB of the wanted size.
+        skipped: Paths of broken images that were left out.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    remarks: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Height and width of every image."""
+        return self.x_train.shape[1]
+
+    def describe(self) -> dict:
+        """Say in plain values what the data set holds, for results.json."""
+        return {
+            "name": self.name,
+            "classes": list(self.classes),
+            "train_images": len(self.x_train),
+            "test_images": len(self.x_test),
+            "size": self.size,
+            "remarks": list(self.remarks),
+            "skipped": list(self.skipped),
+        }
+
+
+def load(
+    folder: str | Path | None = None,
+    size: int | None = None,
+    validation_split: float | None = None,
+    seed: int = 0,
+    strict: bool = False,
+) -> DataSet:
+    """Read a folder of images, or with no folder the embedded handwritten digits.
+
+    A folder holds `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*` with `validation_split`.
+    Images become square RGB: the shorter side is scaled to `size` and the middle is cut out;
+    grey-scale is repeated on three channels, transparent parts become white.
+
+    Args:
+        folder: The folder, or None for scikit-learn's 1,797 digits of 8x8 pixels, enlarged.
+        size: Height and width wanted; None means 48 for the digits and 224 for a folder.
+        validation_split: Share of each class that becomes the test part, between 0 and 1.
+            The digits take 0.2 if None is given.
+        seed: Decides the split.
+        strict: Whether a broken image is an error; else it is left out and named in `skipped`.
+
+    Raises:
+        ValueError: No images, an empty class, unequal classes, a broken image under `strict`.
+
+    Example:
+
+    >>> digits = load(size=16)
+    >>> digits.x_train.shape, digits.x_test.shape, digits.classes[:3]
+    ((1438, 16, 16, 3), (359, 16, 16, 3), ('0', '1', '2'))
+    """
+    if size is not None and not (isinstance(size, int) and 8 <= size <= 1024):
+        raise ValueError(
+            f"`size` must be a whole number of pixels from 8 to 1024. Received: size={size!r}. "
+            f"Leave it out for {DIGITS_SIZE} (digits) or {PHOTO_SIZE} (a folder)."
+        )
+    if validation_split is not None and not 0 < validation_split < 1:
+        raise ValueError(
+            f"`validation_split` must be the share of each class to test on, above 0 and below 1. "
+            f"Received: validation_split={validation_split!r}. Pass 0.2 for one image in five."
+        )
+    if folder is None:
+        return _load_digits(size or DIGITS_SIZE, validation_split or 0.2, seed)
+    return _load_folder(Path(folder), size or PHOTO_SIZE, validation_split, seed, strict)
+
+
+def from_arrays(
+    x_train, y_train, x_test, y_test, classes: Sequence[str] | None = None, name: str = "arrays"
+) -> DataSet:
+    """Make a data set of arrays: RGB pixels 0 to 255 and class indices.
+
+    >>> pixels, labels = np.zeros((4, 32, 32, 3), "uint8"), np.array([0, 1, 0, 1])
+    >>> from_arrays(pixels, labels, pixels, labels).classes
+    ('0', '1')
+    """
+    parts = []
+    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        x, y = np.asarray(x), np.asarray(y)
+        if x.ndim != 4 or x.shape[1] != x.shape[2] or x.shape[3] != 3 or len(x) == 0:
+            raise ValueError(
+                f"Images must be `(images, size, size, 3)`. "
+                f"Received: x_{part} of shape {x.shape}. Crop to squares and repeat grey 3 times."
+            )
+        if x.dtype != np.uint8 and (x.min() < 0 or x.max() > 255 or x.max() <= 1):
+            raise ValueError(
+                f"Images must hold RGB pixels 0 to 255. Received: x_{part} of {x.dtype} from "
+                f"{x.min():g} to {x.max():g}. Scale them back; the network has its own scaling."
+            )
+        if y.shape != (len(x),) or y.dtype.kind not in "iu" or y.min() < 0:
+            raise ValueError(
+                f"Labels must be one class index an image. Received: y_{part} of shape {y.shape} "
+                f"and dtype {y.dtype} for {len(x)} images. Pass int64 indices counted from 0."
+            )
+        parts += [np.rint(x).astype(np.uint8), y.astype(np.int64)]
+    count = int(max(parts[1].max(), parts[3].max())) + 1
+    if classes is not None and len(classes) < count:
+        raise ValueError(
+            f"`classes` must name every class index. Received: {len(classes)} names, and labels "
+            f"up to {count - 1}. Pass {count} names, or None."
+        )
+    names = tuple(map(str, classes)) if classes is not None else tuple(map(str, range(count)))
+    return DataSet(name, names, *parts)
+
+
+def _load_digits(size: int, validation_split: float, seed: int) -> DataSet:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ImportError(
+            "The embedded digits need scikit-learn. Install it with: pip install 'keras-se[mobile]'"
+        ) from error
+    from PIL import Image
+
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # 0 to 16 becomes 0 to 255
+    x = np.stack(
+        [np.asarray(Image.fromarray(p).resize((size, size), Image.BICUBIC)) for p in pixels]
+    )
+    x, y = np.repeat(x[..., None], 3, axis=-1), digits.target.astype(np.int64)
+    train, test = _split(y, validation_split, seed, "the digits")
+    names = tuple(map(str, digits.target_names))
+    return DataSet("digits", names, x[train], y[train], x[test], y[test])
+
+
+def _load_folder(
+    folder: Path, size: int, validation_split: float | None, seed: int, strict: bool
+) -> DataSet:
+    if not folder.is_dir():
+        raise ValueError(
+            f"The data must be a folder of images. Received: {folder}, which "
+            f"{'is a file' if folder.exists() else 'does not exist'}. "
+            f"Pass one with train/CLASS/* and test/CLASS/*, or CLASS/*."
+        )
+    reader = _Reader(size, strict)
+    name = folder.resolve().name
+    if (folder / "train").is_dir() and (folder / "test").is_dir():
+        if validation_split is not None:
+            raise ValueError(
+                f"`validation_split` is for a folder without a test part. Received: "
+                f"validation_split={validation_split} and {folder / 'test'}. Leave it out."
+            )
+        classes = _classes(folder / "train")
+        test_classes = _classes(folder / "test")
+        if classes != test_classes:
+            odd = sorted(set(classes) ^ set(test_classes))
+            raise ValueError(
+                f"train and test must have the same classes. In {folder} only one of them has: "
+                f"{', '.join(odd)}. Add the missing folder, or remove the other."
+            )
+        x_train, y_train = reader.read(folder / "train", classes)
+        x_test, y_test = reader.read(folder / "test", classes)
+    else:
+        classes = _classes(folder)
+        if validation_split is None:
+            raise ValueError(
+                f"There must be images to test on. {folder} has no train and test folders. "
+                f"Pass --validation-split 0.2 (validation_split=0.2) to test on one in five."
+            )
+        x, y = reader.read(folder, classes)
+        train, test = _split(y, validation_split, seed, str(folder), classes)
+        x_train, y_train, x_test, y_test = x[train], y[train], x[test], y[test]
+    return DataSet(
+        name, classes, x_train, y_train, x_test, y_test, reader.remarks(), tuple(reader.skipped)
+    )
+
+
+def _images(folder: Path) -> list[Path]:
+    """List the image files of a folder and the folders in it, hidden ones left out."""
+    return sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in IMAGE_SUFFIXES
+        and p.is_file()
+        and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    )
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    """Name the class folders, after a check that each has images."""
+    folders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not any(_images(p) for p in folders):
+        raise ValueError(
+            f"There must be images in class folders. Found none in {folder}: no CLASS/* ending in "
+            f"{', '.join(IMAGE_SUFFIXES)}. Give each class a folder of its own there."
+        )
+    empty = [p.name for p in folders if not _images(p)]
+    if empty:
+        raise ValueError(
+            f"Every class must have images. Empty in {folder}: {', '.join(empty)}. "
+            f"Add images, or remove the folder."
+        )
+    if len(folders) < 2:
+        raise ValueError(
+            f"There must be at least two classes. Found one in {folder}: {folders[0].name}. "
+            f"Give each class a folder of its own there."
+        )
+    return tuple(p.name for p in folders)
+
+
+def _split(y, share: float, seed: int, where: str, classes=None) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the test part from each class alike, and return both parts' indices in order."""
+    random = np.random.default_rng(seed)
+    test = np.zeros(len(y), bool)
+    for label in np.unique(y):
+        members = random.permutation(np.flatnonzero(y == label))
+        if len(members) < 2:
+            raise ValueError(
+                f"A class must have two images to be split. {where} has one in "
+                f"{classes[label] if classes else label}. Add images to it."
+            )
+        test[members[: min(max(round(share * len(members)), 1), len(members) - 1)]] = True
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+class _Reader:
+    """Turns image files into square RGB arrays and keeps count of what it met."""
+
+    def __init__(self, size: int, strict: bool):
+        self.size, self.strict = size, strict
+        self.skipped: list[str] = []
+        self.count = self.grey = self.transparent = self.resized = 0
+
+    def read(self, folder: Path, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Read `folder/CLASS/*` for every class."""
+        x, y = [], []
+        for label, name in enumerate(classes):
+            before = len(x)
+            for path in _images(folder / name):
+                pixels = self._read_one(path)
+                if pixels is not None:
+                    x.append(pixels)
+                    y.append(label)
+            if len(x) == before:
+                raise ValueError(
+                    f"Every class must have a readable image. All of {folder / name} are broken. "
+                    f"Replace them, or remove the folder."
+                )
+        return np.stack(x), np.array(y, np.int64)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Say what was done to how many images."""
+        size = f"{self.size}x{self.size}"
+        sayings = (
+            (len(self.skipped), "broken and left out: " + ", ".join(self.skipped[:3])),
+            (self.grey, "grey-scale, repeated on three channels"),
+            (self.transparent, "with transparency, laid on white"),
+            (self.resized, f"not {size}, scaled and cut to their middle"),
+        )
+        return tuple(f"{n} of {self.count} images {what}" for n, what in sayings if n)
+
+    def _read_one(self, path: Path) -> np.ndarray | None:
+        from PIL import Image, ImageOps
+
+        self.count += 1
+        try:
+            with Image.open(path) as image:
+                image.load()
+                image = ImageOps.exif_transpose(image)
+                plain = self._to_rgb(image)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            if self.strict:
+                raise ValueError(
+                    f"Every image must be readable under --strict. Broken: {path} ({error}). "
+                    f"Replace it, or leave out --strict to go on without it."
+                ) from error
+            self.skipped.append(str(path))
+            return None
+        if plain.size != (self.size, self.size):
+            self.resized += 1
+            plain = ImageOps.fit(plain, (self.size, self.size), Image.BICUBIC)
+        return np.asarray(plain)
+
+    def _to_rgb(self, image):
+        from PIL import Image
+
+        if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):  # 16 bits or more a pixel
+            values = np.asarray(image, np.float64)
+            top = 1.0 if values.max() <= 1 else 255.0 if values.max() <= 255 else 65535.0
+            image = Image.fromarray(np.clip(values * (255 / top), 0, 255).astype(np.uint8))
+        if image.mode in ("1", "L", "LA"):
+            self.grey += 1
+        if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
+            rgba = image.convert("RGBA")
+            self.transparent += rgba.getextrema()[3][0] < 255
+            white = Image.new("RGBA", rgba.size, "white")
+            return Image.alpha_composite(white, rgba).convert("RGB")
+        return image.convert("RGB")
