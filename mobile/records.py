@@ -1,0 +1,364 @@
+"""The frozen records that cross from stage to stage. Each prints as a table, goes to JSON and back.
+
+Units are in the names: milliseconds, bytes, megahertz, degrees Celsius. A time is wall-clock.
+"""
+
+import hashlib
+import os
+import pathlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from mobile.serial import Record, decode, encode, table, write_file
+from mobile.timings import Conditions, Failure, ModelTimings, Ratio, Timings
+
+__all__ = [
+    "Agreement",
+    "Artifact",
+    "Blame",
+    "Conditions",
+    "Failure",
+    "ModelTimings",
+    "Preprocessing",
+    "Ranges",
+    "Ratio",
+    "Record",
+    "TensorSpec",
+    "Timings",
+    "content_of",
+    "table",
+    "write_file",
+]
+
+
+def content_of(model):
+    """Return the bytes of a .tflite given as `Artifact`, bytes or path."""
+    if isinstance(model, Artifact):
+        return model.content
+    if isinstance(model, bytes | bytearray | memoryview):
+        return bytes(model)
+    if isinstance(model, str | os.PathLike):
+        return pathlib.Path(model).read_bytes()
+    raise TypeError(
+        f"A model must be an Artifact, the bytes of a .tflite, or a path to one. "
+        f"Received: {type(model).__name__}. Convert a Keras model with mobile.convert."
+    )
+
+
+@dataclass(frozen=True)
+class Preprocessing(Record):
+    """What turns a pixel into the model's input: tensor = pixel * scale + offset.
+
+    Args:
+        scale: One factor, or one a channel.
+        offset: One summand, or one a channel.
+        input_range: Smallest and largest pixel value.
+
+    >>> Preprocessing((1 / 127.5,), (-1.0,)).apply(np.array([[[[0.0], [255.0]]]])).ravel().tolist()
+    [-1.0, 1.0]
+    """
+
+    scale: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
+    input_range: tuple[float, float] = (0.0, 255.0)
+
+    def apply(self, images):
+        """Return float32 `images * scale + offset`; pixels outside `input_range` are an error."""
+        images = np.asarray(images)
+        low, high = self.input_range
+        if images.size and (images.min() < low or images.max() > high):
+            raise ValueError(
+                f"Pixels must lie from {low:g} to {high:g}. Received: {images.min():g} to "
+                f"{images.max():g}, of shape {images.shape}. Pass images before any preprocessing."
+            )
+        if images.size and images.dtype.kind == "f" and high > 2 and 0 < images.max() <= 1:
+            warnings.warn(
+                f"Pixels lie from {images.min():g} to {images.max():g}, where {low:g} to {high:g} "
+                f"is expected: they look scaled already. Pass images before any preprocessing.",
+                stacklevel=3,
+            )
+        scale, offset = np.float32(self.scale), np.float32(self.offset)
+        return images.astype(np.float32) * scale + offset
+
+    def __str__(self):
+        return table(("preprocessing", ""), [(k, str(v)) for k, v in self.to_dict().items()])
+
+
+@dataclass(frozen=True)
+class TensorSpec(Record):
+    """An input or output of a .tflite: real value = (stored value - zero_point) * scale.
+
+    A `scale` of 0 stands for a tensor that is not quantised.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 0.0
+    zero_point: int = 0
+
+    def quantize(self, values):
+        """Return what the tensor stores for real `values`, rounded half to even and clipped."""
+        values = np.asarray(values)
+        if not self.scale:
+            return values.astype(self.dtype)
+        limits = np.iinfo(self.dtype)
+        stored = np.round(values.astype(np.float64) / self.scale) + self.zero_point
+        return np.clip(stored, limits.min, limits.max).astype(self.dtype)
+
+    def dequantize(self, stored):
+        """Return the float32 values that the tensor's content stands for."""
+        stored = np.asarray(stored)
+        if not self.scale:
+            return stored.astype(np.float32)
+        return ((stored.astype(np.float64) - self.zero_point) * self.scale).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Artifact(Record):
+    """A .tflite file, what is in it, and how to feed it. Make one with `from_content` or `load`.
+
+    Args:
+        content: The file.
+        scheme: `float32`, `float16`, `dynamic`, `int8`, `int16x8`, or `unknown` of a stranger's.
+        operators: Operator and dtype, such as `"CONV_2D int8"`, to count.
+        preprocessing: What `prepare` does to pixels first; None where the file does it itself.
+        partitions: Pieces that the runtime's delegate took; None if never asked.
+        inputs: The input tensors.
+        outputs: The output tensors.
+    """
+
+    content: bytes = field(repr=False)
+    scheme: str
+    operators: dict[str, int]
+    preprocessing: Preprocessing | None = None
+    partitions: int | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+    @classmethod
+    def from_content(cls, content, scheme=None, preprocessing=None, partitions=None):
+        """Read a .tflite. Without `scheme`, that and preprocessing come from its own metadata.
+
+        Given a `scheme`, both are written into the metadata first, so that the file alone says how
+        it must be fed.
+        """
+        from mobile import flatbuffer
+
+        if scheme is not None:
+            said = {"scheme": scheme, "preprocessing": encode(preprocessing)}
+            content = flatbuffer.write_metadata(content, "keras_se", said)
+        file = flatbuffer.read(content)
+        said = file.metadata.get("keras_se") or {}
+        return cls(
+            content=bytes(content),
+            scheme=said.get("scheme", "unknown"),
+            operators=file.operator_counts,
+            preprocessing=decode(Preprocessing | None, said.get("preprocessing")),
+            partitions=partitions,
+            inputs=file.inputs,
+            outputs=file.outputs,
+        )
+
+    @classmethod
+    def load(cls, path):
+        """Read a .tflite file, ours or a stranger's."""
+        return cls.from_content(pathlib.Path(path).read_bytes())
+
+    def save(self, path):
+        """Write the .tflite file and return its path."""
+        return write_file(path, self.content)
+
+    @property
+    def size_bytes(self):
+        """Length of the file."""
+        return len(self.content)
+
+    @property
+    def sha256(self):
+        """Fingerprint of the file, in hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def prepare(self, images):
+        """Return the exact input tensor for images: preprocessed, then quantised.
+
+        Args:
+            images: `(count, height, width, channels)` pixels; of a model with several inputs, a
+                list with one such array each, and the answer is a list too.
+        """
+        if isinstance(images, list | tuple):
+            if len(images) != len(self.inputs):
+                raise ValueError(
+                    f"The model has {len(self.inputs)} inputs. Received: {len(images)} arrays. "
+                    f"Pass one array for each of {[spec.name for spec in self.inputs]}."
+                )
+            return [self._prepare(x, s) for x, s in zip(images, self.inputs, strict=True)]
+        if len(self.inputs) != 1:
+            raise ValueError(
+                f"The model has {len(self.inputs)} inputs. Received: one array. "
+                f"Pass a list, one array for each of {[spec.name for spec in self.inputs]}."
+            )
+        return self._prepare(images, self.inputs[0])
+
+    def _prepare(self, images, spec):
+        images = np.asarray(images)
+        if images.ndim != len(spec.shape) or any(
+            want not in (have, -1)
+            for have, want in zip(images.shape[1:], spec.shape[1:], strict=True)
+        ):
+            raise ValueError(
+                f"Input {spec.name!r} takes images of shape (count, "
+                f"{', '.join(map(str, spec.shape[1:]))}). Received: shape {images.shape}. "
+                f"Resize the images first."
+            )
+        return spec.quantize(self.preprocessing.apply(images) if self.preprocessing else images)
+
+    def restore(self, outputs):
+        """Return float32 outputs from the file's raw ones; a list gives a list."""
+        if isinstance(outputs, list | tuple):
+            return [s.dequantize(y) for y, s in zip(outputs, self.outputs, strict=True)]
+        return self.outputs[0].dequantize(outputs)
+
+    def to_dict(self):
+        """Return all but the content, with its size and fingerprint instead."""
+        said = {f.name: encode(getattr(self, f.name)) for f in fields(self) if f.name != "content"}
+        return {**said, "size_bytes": self.size_bytes, "sha256": self.sha256}
+
+    @classmethod
+    def from_dict(cls, values, content=b""):
+        """Return the record of `to_dict` with the file's `content`, whose fingerprint must fit."""
+        if content and hashlib.sha256(content).hexdigest() != values["sha256"]:
+            raise ValueError(
+                f"The content must be the file that was described. Received: another one, "
+                f"{len(content)} bytes. Load the file of {values['size_bytes']} bytes."
+            )
+        return super().from_dict({**values, "content": content})
+
+    def __str__(self):
+        facts = [("scheme", self.scheme), ("size", f"{self.size_bytes / 1e6:.3f} MB")]
+        for kind, specs in (("input", self.inputs), ("output", self.outputs)):
+            facts += [(kind, f"{s.name} {s.shape} {s.dtype}") for s in specs]
+        facts += [("partitions", "?" if self.partitions is None else self.partitions)]
+        if self.preprocessing:
+            facts += [("preprocessing", self.preprocessing.to_dict())]
+        facts += sorted(self.operators.items(), key=lambda item: (-item[1], item[0]))
+        return table(("artifact", ""), [(name, str(value)) for name, value in facts])
+
+
+@dataclass(frozen=True)
+class Ranges(Record, Mapping):
+    """Smallest and largest value that each tensor must hold; a mapping of name to (low, high).
+
+    Args:
+        ranges: Tensor name to (low, high).
+        method: How they were found: `minmax`, `percentile`, `mse`, ...
+        images: How many images they were found on.
+
+    >>> Ranges({"conv": (0.0, 6.0)})["conv"]
+    (0.0, 6.0)
+    """
+
+    ranges: dict[str, tuple[float, float]]
+    method: str = "mse"
+    images: int = 0
+
+    def __post_init__(self):
+        clean = {}
+        for name, (low, high) in self.ranges.items():
+            if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+                raise ValueError(
+                    f"A range must be finite, its low end first. Received: ({low}, {high}) for "
+                    f"tensor {name!r}. Look for NaN or infinity in the model on these images."
+                )
+            clean[name] = (float(low), float(high))
+        object.__setattr__(self, "ranges", clean)
+
+    def __getitem__(self, name):
+        return self.ranges[name]
+
+    def __iter__(self):
+        return iter(self.ranges)
+
+    def __len__(self):
+        return len(self.ranges)
+
+    def updated(self, ranges):
+        """Return a copy with the given ranges put over the present ones."""
+        return Ranges({**self.ranges, **ranges}, self.method, self.images)
+
+    def save(self, path):
+        """Write JSON and return its path."""
+        return write_file(path, self.to_json())
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote."""
+        return cls.from_json(pathlib.Path(path).read_text())
+
+    def __str__(self):
+        return table(("tensor", "low", "high"), [(n, *r) for n, r in self.ranges.items()])
+
+
+@dataclass(frozen=True)
+class Blame(Record):
+    """How far one layer's output in the candidate is from the reference's."""
+
+    layer: str
+    worst_abs: float
+    mean_abs: float
+    signal_to_noise_db: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Agreement(Record):
+    """How well a candidate's outputs agree with its reference's on the same images.
+
+    Args:
+        images: How many.
+        top1_agreement: Share of images on which both have the same largest output.
+        worst_abs: Largest difference of any output value.
+        mean_abs: Mean difference of the output values.
+        accuracy: Share of right answers of each side, by its name; None without labels.
+        blame: Per layer, in order, where that was asked for.
+        pitfalls: What looks wrong, in sentences.
+        reference: Name of one side.
+        candidate: Name of the other side.
+    """
+
+    images: int
+    top1_agreement: float
+    worst_abs: float
+    mean_abs: float
+    accuracy: dict[str, float] | None = None
+    blame: tuple[Blame, ...] = ()
+    pitfalls: tuple[str, ...] = ()
+    reference: str = "keras"
+    candidate: str = "tflite"
+
+    def __str__(self):
+        rows = [
+            ("images", str(self.images)),
+            ("top-1 agreement", f"{self.top1_agreement:.1%}"),
+            ("worst difference", f"{self.worst_abs:.3g}"),
+            ("mean difference", f"{self.mean_abs:.3g}"),
+        ]
+        rows += [(f"accuracy {k}", f"{v:.1%}") for k, v in (self.accuracy or {}).items()]
+        text = table((self.candidate, f"against {self.reference}"), rows)
+        if self.blame:
+            header = ("layer", "worst", "mean", "SNR dB", "note")
+            blame = [
+                (
+                    b.layer,
+                    b.worst_abs,
+                    b.mean_abs,
+                    "" if b.signal_to_noise_db is None else b.signal_to_noise_db,
+                    b.note,
+                )
+                for b in self.blame
+            ]
+            text += "\n\n" + table(header, blame)
+        return text + "".join(f"\n! {pitfall}" for pitfall in self.pitfalls)

@@ -1,0 +1,92 @@
+"""Statistics of times and of paired answers. Pure numpy; every formula names its source."""
+
+import math
+
+import numpy as np
+
+
+def median(values):
+    """Return the middle value, or the mean of the middle two.
+
+    >>> median([3.0, 1.0, 2.0])
+    2.0
+    """
+    return percentile(values, 50)
+
+
+def percentile(values, percent):
+    """Return the value below which `percent` of 100 lie, linear between neighbours.
+
+    >>> percentile([0.0, 10.0], 90)
+    9.0
+
+    Source:
+        Hyndman and Fan, 1996, "Sample quantiles in statistical packages", definition 7, which is
+        numpy's default.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.size == 0:
+        raise ValueError("A percentile needs at least one value. Received: none. Measure first.")
+    if not 0 <= percent <= 100:
+        raise ValueError(
+            f"`percent` must lie from 0 to 100. Received: percent={percent!r}. "
+            f"For the median pass 50."
+        )
+    return float(np.percentile(values, percent))
+
+
+def ratio_of_medians(times, reference, resamples=2000, confidence=0.95, seed=0):
+    """Return (ratio, low, high) of median(times) / median(reference), with a bootstrap interval.
+
+    Entry i of both must come from the same round of an interleaved run. Rounds are resampled whole,
+    so that a disturbance which slowed both models in one round does not widen the interval.
+
+    >>> ratio_of_medians([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
+    (2.0, 2.0, 2.0)
+
+    Source:
+        Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", chapter 13 (percentile
+        interval), on pairs as in chapter 9.
+    """
+    times = np.asarray(times, dtype=np.float64)
+    reference = np.asarray(reference, dtype=np.float64)
+    if times.size == 0 or times.shape != reference.shape or times.ndim != 1:
+        raise ValueError(
+            f"Both samples must hold one time a round of the same run. Received: "
+            f"{times.shape} and {reference.shape} values. Benchmark the two models together."
+        )
+    picks = np.random.default_rng(seed).integers(0, times.size, size=(resamples, times.size))
+    ratios = np.median(times[picks], axis=1) / np.median(reference[picks], axis=1)
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(ratios, [tail, 100 - tail])
+    return float(np.median(times) / np.median(reference)), float(low), float(high)
+
+
+def mcnemar(first_right, second_right):
+    """Return the p-value that two classifiers, judged on the same images, are equally good.
+
+    Only the images count that one got right and the other wrong: if the two are equally good, the
+    smaller of both counts is binomial with probability one half. Exact and two-sided.
+
+    Args:
+        first_right: For each image, whether the first classifier was right.
+        second_right: The same of the second classifier.
+
+    >>> mcnemar([True] * 6 + [False], [False] * 6 + [False])
+    0.03125
+
+    Source:
+        McNemar, 1947, Psychometrika 12, in the exact binomial form of Dietterich, 1998, Neural
+        Computation 10(7); 2 * 0.5**6 in the example.
+    """
+    first = np.asarray(first_right, dtype=bool)
+    second = np.asarray(second_right, dtype=bool)
+    if first.shape != second.shape:
+        raise ValueError(
+            f"Both classifiers must have judged the same images. Received: {first.size} and "
+            f"{second.size} answers. Evaluate both on one set."
+        )
+    gained, lost = int(np.sum(~first & second)), int(np.sum(first & ~second))
+    trials = gained + lost
+    tail = sum(math.comb(trials, k) for k in range(min(gained, lost) + 1))
+    return min(1.0, 2 * tail / 2**trials)
