@@ -1,0 +1,219 @@
+"""Where an agent runs. A device takes a job and its files, and gives back the agent's answer.
+
+A device has a `name` and one method, `run(job, files) -> Answer`; all else here is built on that,
+so another way to reach a machine is another small class.
+"""
+
+import io
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from mobile import agent
+from mobile.records import content_of
+
+
+class AgentError(RuntimeError):
+    """A model failed on the device: `model` is its name, `stage` what was being done."""
+
+    def __init__(self, message, stage="run the agent", model=None):
+        super().__init__(message)
+        self.stage, self.model = stage, model
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the agent wrote: its result, and the files beside it by name."""
+
+    result: dict
+    files: dict
+
+    def array(self, name):
+        """Return one of the arrays that the agent saved."""
+        return np.load(io.BytesIO(self.files[name]))
+
+
+class LocalDevice:
+    """This machine, the agent in a process of its own.
+
+    Args:
+        python: Interpreter to run the agent with; one of another environment gives another runtime.
+        timeout_s: How long a job may take.
+    """
+
+    name = "local"
+
+    def __init__(self, python=sys.executable, timeout_s=1800):
+        self.python, self.timeout_s = str(python), timeout_s
+
+    def run(self, job, files):
+        """Do a job in a new process and a new folder, which is gone afterwards.
+
+        Raises:
+            AgentError: The agent reported an error, died, or took too long.
+        """
+        with tempfile.TemporaryDirectory(prefix="keras-se-") as folder:
+            folder = pathlib.Path(folder)
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+            (folder / "job.json").write_text(json.dumps(job))
+            try:
+                done = subprocess.run(
+                    [self.python, agent.__file__, str(folder / "job.json")],
+                    capture_output=True,
+                    timeout=self.timeout_s,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                raise failure(f"took longer than {self.timeout_s} s", folder) from None
+            result = folder / "result.json"
+            if not result.exists():
+                raise failure(f"{ending(done.returncode)}: {last_words(done.stderr)}", folder)
+            result = json.loads(result.read_text())
+            if result["error"]:
+                raise failure(result["error"], folder)
+            return Answer(
+                result,
+                {p.name: p.read_bytes() for p in folder.glob("*.npy") if p.name not in files},
+            )
+
+
+def connect(device="local", python=None):
+    """Return the device of that name; a device object is returned as it is.
+
+    Args:
+        device: `"local"`, or an object with a `name` and `run(job, files)`.
+        python: Python interpreter on the device, where another than the usual one is meant.
+
+    >>> connect("local").name
+    'local'
+    """
+    if not isinstance(device, str):
+        return device
+    if device != "local":
+        raise ValueError(
+            f"A device must be one of: local. Received: device={device!r}. "
+            f"To use another machine, pass an object with `name` and `run(job, files)`."
+        )
+    return LocalDevice(python) if python else LocalDevice()
+
+
+def predict(content, inputs, kernels="default", device="local"):
+    """Return the model's raw outputs, a list of arrays, for raw inputs of its own dtype.
+
+    Args:
+        content: An `Artifact`, the bytes of a .tflite, or a path.
+        inputs: An array `(count, ...)`, or a list with one for each input.
+        kernels: `"default"` (the runtime's own choice, with delegate), `"builtin"` (without), or
+            `"reference"` (the plainest ones).
+        device: Where.
+
+    Raises:
+        AgentError: The model does not load or run there.
+    """
+    arrays = _run_predict(content, inputs, kernels, device, None)
+    return [arrays[index] for index in arrays]
+
+
+def activations(content, inputs, tensors="all", kernels="builtin", device="local"):
+    """Return raw tensors inside the model by index, as `flatbuffer.read` counts them.
+
+    A delegate keeps its tensors to itself, so `kernels` must be `"builtin"` or `"reference"`.
+
+    Args:
+        content: An `Artifact`, the bytes of a .tflite, or a path.
+        inputs: An array `(count, ...)`, or a list with one for each input.
+        tensors: Indices, or `"all"` for the output of every operator.
+        kernels: As in `predict`.
+        device: Where.
+    """
+    if kernels == "default":
+        raise ValueError(
+            "`kernels` must be 'builtin' or 'reference': a delegate keeps its tensors to itself. "
+            "Received: kernels='default'. For the outputs alone, use predict."
+        )
+    tensors = tensors if tensors == "all" else [int(index) for index in tensors]
+    return _run_predict(content, inputs, kernels, device, tensors)
+
+
+def _run_predict(content, inputs, kernels, device, tensors):
+    inputs = inputs if isinstance(inputs, list | tuple) else [inputs]
+    model, files = pack("model", content, inputs)
+    job = {"job": "predict", "models": [model], "kernels": _known(kernels), "tensors": tensors}
+    answer = connect(device).run(job, files)
+    names = answer.result["outputs"]["model"]
+    return {int(index): answer.array(name) for index, name in names.items()}
+
+
+def probe(content, inputs=None, kernels="default", device="local"):
+    """Load the model in a process of its own; return what the agent found out about it.
+
+    The dictionary holds `partitions` (None if the runtime does not tell), `delegates` (a list of
+    `{"inputs": [...], "outputs": [...]}` tensor indices), `load_ms`, `runtime`, `runtime_version`.
+
+    Raises:
+        AgentError: The model does not load or run there.
+    """
+    model, files = pack("model", content, inputs or [])
+    job = {"job": "probe", "models": [model], "kernels": _known(kernels)}
+    result = connect(device).run(job, files).result
+    return {**result["models"]["model"], **{k: v for k, v in result.items() if "runtime" in k}}
+
+
+def partitions(content, device="local"):
+    """Return how many pieces of the model the runtime's delegate takes; None if it does not tell.
+
+    Raises:
+        AgentError: The model does not load there.
+    """
+    return probe(content, device=device)["partitions"]
+
+
+def pack(name, content, inputs, prefix="0"):
+    """Return a job's entry for one model, and the files that go with it."""
+    entry = {"name": name, "file": f"{prefix}.tflite", "inputs": []}
+    files = {entry["file"]: content_of(content)}
+    for number, array in enumerate(inputs):
+        entry["inputs"].append(f"{prefix}.in.{number}.npy")
+        buffer = io.BytesIO()
+        np.save(buffer, np.asarray(array))
+        files[entry["inputs"][-1]] = buffer.getvalue()
+    return entry, files
+
+
+def failure(reason, folder):
+    """Return the error of a failed job; `folder` still holds what the agent was doing."""
+    path = pathlib.Path(folder) / "progress.json"
+    said = json.loads(path.read_text()) if path.exists() else {}
+    stage, model = said.get("stage", "start"), said.get("model")
+    doing = f"to {stage} model {model!r}" if model else f"to {stage}"
+    return AgentError(f"The agent failed {doing}: {reason}", stage, model)
+
+
+def ending(code):
+    """Say in words how a process ended."""
+    if code < 0:
+        return f"the runtime was killed by {signal.Signals(-code).name}"
+    return f"it left with status {code} and no answer"
+
+
+def last_words(stderr):
+    """Return the last lines that a process wrote, without the chatter."""
+    lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("INFO", "WARNING"))]
+    return " / ".join(lines[-3:]) or "it said nothing"
+
+
+def _known(kernels):
+    if kernels not in agent.KERNELS:
+        raise ValueError(
+            f"`kernels` must be one of {', '.join(agent.KERNELS)}. Received: {kernels!r}. "
+            f"For what a user's program runs, pass 'default'."
+        )
+    return kernels
