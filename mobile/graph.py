@@ -1,0 +1,172 @@
+"""A functional Keras model as a flat list of nodes, read through Keras's public interface.
+
+`keras.models.clone_model` visits every operation of a functional model in topological order and
+threads through whatever its `call_function` returns. `trace` uses it as a reader: nothing is
+cloned, and the model stays as it was. Nested models are opened up, and so are layers without a
+rule, by tracing the `call` of a clone; what remains are operations that the caller knows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Ref:
+    """One tensor of the traced graph; compared by identity."""
+
+    name: str
+    spec: keras.KerasTensor  # shape and dtype; no history
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One call of a layer or `keras.ops` operation; a `Ref` stands for each tensor it is given."""
+
+    operation: keras.Operation
+    name: str  # with the names of the models and layers around it
+    args: tuple
+    kwargs: dict
+    outputs: list[Ref]
+
+    def reads(self) -> Iterator[Ref]:
+        """The tensors it reads, one entry a use."""
+        return (x for x in keras.tree.flatten((self.args, self.kwargs)) if isinstance(x, Ref))
+
+
+@dataclass
+class Graph:
+    """The nodes of a model in topological order, with its inputs and outputs."""
+
+    inputs: list[Ref]
+    nodes: list[Node] = field(default_factory=list)
+    outputs: list[Ref] = field(default_factory=list)
+
+    def uses(self) -> Counter:
+        """How many times each tensor is read; being an output of the model is one use."""
+        read = Counter(ref for node in self.nodes for ref in node.reads())
+        read.update(self.outputs)
+        return read
+
+
+def trace(
+    model: keras.Model,
+    opener: Callable[[keras.Operation], Callable | None] = lambda operation: None,
+) -> Graph:
+    """Read a functional or sequential model into a flat `Graph`.
+
+    Args:
+        model: A built functional or sequential `keras.Model`.
+        opener: For each operation that is not a model: None keeps it as one node; a function of
+            its arguments, written in Keras layers and operations, is traced in its place.
+
+    Raises:
+        TypeError: The model is not functional, or what an opener returns cannot be traced.
+    """
+    check_functional(model)
+    graph = Graph([Ref(x.name, keras.KerasTensor(x.shape, x.dtype)) for x in model.inputs])
+    graph.outputs = _read_model(model, graph.inputs, (), opener, graph)
+    return graph
+
+
+def check_functional(model):
+    """Raise a TypeError unless `model` is a built functional or sequential Keras 3 model."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"`model` must be a functional keras.Model. Received: {type(model).__module__}."
+            f"{type(model).__name__}. Build or load it with `keras`, not with tf_keras."
+        )
+    try:
+        readable = bool(model.inputs) and bool(model.outputs)
+    except (AttributeError, ValueError):
+        readable = False
+    if not readable:
+        raise TypeError(
+            "`model` must be a built functional or sequential model, whose layers can be read. "
+            f"Received: {type(model).__name__} {model.name!r} without symbolic inputs and outputs. "
+            "Wrap it: x = keras.Input(shape); keras.Model(x, my_model.call(x))."
+        )
+
+
+def open_layer(layer: keras.Layer, *args, **kwargs):
+    """What the `call` of `layer` does, applied to symbolic tensors through a clone of it."""
+    clone = type(layer).from_config(layer.get_config())
+    clone(*args, **kwargs)  # builds it
+    clone.set_weights(layer.get_weights())
+    return clone.call(*args, **kwargs)
+
+
+def _read_model(model, refs, path, opener, graph):
+    """Append the nodes of `model`, fed with `refs`, to `graph`; return the refs of its outputs."""
+    flat = keras.Model(model.inputs, model.outputs, name=f"{model.name}_read")
+    sources = [
+        keras.Input(batch_shape=x.shape, dtype=x.dtype, name=f"source_{i}")
+        for i, x in enumerate(flat.inputs)
+    ]
+    known = {id(x): ref for x, ref in zip(sources, refs, strict=True)}
+    tokens = []  # keeps the stand-ins alive, so that no id is used twice
+
+    def token(ref):
+        # What is an output in the end must be a Keras tensor that hangs on the inputs.
+        x = keras.layers.Identity(name=f"ref_{len(tokens)}")(sources[0])
+        tokens.append(x)
+        known[id(x)] = ref
+        return x
+
+    def call(operation, *args, **kwargs):
+        args, kwargs = _replace(keras.KerasTensor, lambda x: known.get(id(x), x), args, kwargs)
+        return [token(ref) for ref in _read_operation(operation, args, kwargs, path, opener, graph)]
+
+    copy = keras.models.clone_model(
+        flat,
+        input_tensors=sources,
+        clone_function=lambda layer: layer,
+        call_function=call,
+    )
+    return [known[id(x)] for x in copy.outputs]
+
+
+def _read_operation(operation, args, kwargs, path, opener, graph):
+    path = (*path, operation.name)
+    if isinstance(operation, keras.Model):
+        check_functional(operation)
+        refs = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]
+        return _read_model(operation, refs, path, opener, graph)
+    function = opener(operation)
+    if function is None:
+        specs = _replace(Ref, lambda ref: ref.spec, args, kwargs)
+        outputs = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
+        name = "_".join(path).replace("/", "_")
+        node = Node(operation, name, args, kwargs, [Ref(name, spec) for spec in outputs])
+        graph.nodes.append(node)
+        return node.outputs
+    refs, inputs = [], []
+
+    def stand_in(ref):
+        refs.append(ref)
+        name = f"{operation.name}_in_{len(inputs)}".replace("/", "_")
+        inputs.append(keras.Input(batch_shape=ref.spec.shape, dtype=ref.spec.dtype, name=name))
+        return inputs[-1]
+
+    args, kwargs = _replace(Ref, stand_in, args, kwargs)
+    try:
+        opened = keras.Model(inputs, function(*args, **kwargs), name=f"{operation.name}_opened")
+    except Exception as error:
+        kind = type(operation).__name__
+        raise TypeError(
+            f"Layer {operation.name!r} of class {kind} must be readable as Keras layers and "
+            f"operations. Reading it failed with {type(error).__name__}: "
+            f"{next(iter(str(error).splitlines()), '')} Say what it computes with "
+            f"`@mobile.lowering_rule({kind})`."
+        ) from error
+    return _read_model(opened, refs, path, opener, graph)
+
+
+def _replace(kind, function, args, kwargs):
+    return keras.tree.map_structure(
+        lambda x: function(x) if isinstance(x, kind) else x, (args, kwargs)
+    )
