@@ -33,6 +33,7 @@ __all__ = [
     "TIMM",
     "SEGMENTATION_MODELS",
     "PRESETS",
+    "complexity",
 ]
 
 _MODULES = ("blocks", "models", "weights")  # imported when first asked for
@@ -45,4 +46,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted([*__all__, *_MODULES, "complexity"])
+    return sorted([*__all__, *_MODULES])

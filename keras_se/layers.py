@@ -4,8 +4,6 @@ They compute with Keras convolutions and `keras.ops` only, so that whatever rewr
 trace `layer.call` and meets nothing that it does not know.
 """
 
-# ruff: noqa: D102 - the classes are documented, not the methods that Keras prescribes.
-
 import keras
 from keras import ops
 
@@ -245,15 +243,13 @@ class SpatialSqueezeExcite(_Excite):
         **kwargs: `name`, `dtype`, `trainable`.
 
     Input shape:
-        `(batch, height, width, channels)`; `channels` must be known. Sequences
-        `(batch, steps, channels)` and volumes with one more axis work as well.
+        As of `SqueezeExcite`.
 
     Output shape:
         Same as the input.
 
     Raises:
-        ValueError: A bad argument, unknown channels, or another rank.
-        TypeError: The input is of an integer dtype.
+        As `SqueezeExcite`.
 
     Example:
 
@@ -306,30 +302,17 @@ class ConcurrentSqueezeExcite(_Excite):
     Args:
         aggregate: `"add"`, `"max"`, `"mul"` (all elementwise) or `"concat"` (cSE's channels,
             then sSE's).
-        reduction: As all that follow, see `SqueezeExcite`; `gate` and `use_bias` hold for both
-            branches, the others for cSE.
-        min_channels: Least squeezed width.
-        divisor: The squeezed width is a multiple of this.
-        pool: `"avg"`, `"max"`, `"avg+max"` or None.
-        activation: Name or function, between the two convolutions of cSE.
-        gate: `"sigmoid"`, `"hard_sigmoid"`, `"tanh"`, `"relu"` or a function.
-        use_bias: Whether the convolutions have biases.
-        round_limit: Least fraction that rounding to `divisor` may keep.
-        kernel_initializer: Of every convolution.
-        kernel_regularizer: Of every convolution.
-        data_format: `"channels_last"`, `"channels_first"`, or None for the setting of Keras.
-        **kwargs: `name`, `dtype`, `trainable`.
+        reduction: This and the others as in `SqueezeExcite`. The gate, biases, initialiser and
+            regulariser are for both branches.
 
     Input shape:
-        `(batch, height, width, channels)`; `channels` must be known. Sequences
-        `(batch, steps, channels)` and volumes with one more axis work as well.
+        As of `SqueezeExcite`.
 
     Output shape:
         Same as the input; twice the channels with `aggregate="concat"`.
 
     Raises:
-        ValueError: A bad argument, unknown channels, or another rank.
-        TypeError: The input is of an integer dtype.
+        As `SqueezeExcite`.
 
     Example:
 
