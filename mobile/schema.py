@@ -1,0 +1,118 @@
+"""The .tflite schema in its generated Python form: unpack a file into objects, pack them again.
+
+Source:
+    tflite/converter/schema/schema.fbs of LiteRT.
+"""
+
+import functools
+import importlib.util
+import io
+import pathlib
+import re
+import zipfile
+
+
+def unpack(content):
+    """Return the objects of a .tflite file's bytes."""
+    if content[4:8] != b"TFL3":
+        raise ValueError(
+            f"A .tflite file must have TFL3 at byte 4. Received: {len(content)} bytes with "
+            f"{content[4:8]!r} there. Check that the path names a .tflite file, fully copied."
+        )
+    return load().ModelT.InitFromPackedBuf(content, 0)
+
+
+def _pack_aligned(schema, buffer, builder):
+    """Pack a buffer as `BufferT.Pack`, but on a multiple of 16 bytes, as schema.fbs demands."""
+    data = None
+    if buffer.data is not None:
+        content = bytes(bytearray(buffer.data))
+        builder.StartVector(1, len(content), 16)
+        builder.head -= len(content)
+        builder.Bytes[builder.head : builder.head + len(content)] = content
+        data = builder.EndVector()
+    schema.BufferStart(builder)
+    if data is not None:
+        schema.BufferAddData(builder, data)
+    return schema.BufferEnd(builder)
+
+
+def attached(content):
+    """Return the zip of label files and the like that may follow the model in a file."""
+    file = io.BytesIO(content)
+    if not zipfile.is_zipfile(file):
+        return b""
+    with zipfile.ZipFile(file) as archive:
+        return content[min(entry.header_offset for entry in archive.infolist()) :]
+
+
+def pack(packed):
+    """Return the bytes of a file from its objects, each buffer on a multiple of 16 bytes."""
+    import flatbuffers
+
+    schema = load()
+    for buffer in packed.buffers:
+        buffer.Pack = functools.partial(_pack_aligned, schema, buffer)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(packed.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+@functools.cache
+def load():
+    """Return the generated schema of ai-edge-litert, or of TensorFlow, which is not imported."""
+    try:
+        from ai_edge_litert import schema_py_generated
+
+        return schema_py_generated
+    except ImportError:
+        found = importlib.util.find_spec("tensorflow")
+    if found is None:
+        raise ImportError(
+            "Reading a .tflite needs its schema, which ai-edge-litert has. Received: it is not "
+            "installed. Run `pip install keras-se[mobile]`."
+        )
+    path = pathlib.Path(found.origin).parent / "lite" / "python" / "schema_py_generated.py"
+    spec = importlib.util.spec_from_file_location("mobile_tflite_schema", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def operator_name(schema, code):
+    """Return an operator code's name, and whether it is a custom one."""
+    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)  # files before 2020 use the latter
+    name = enum(schema.BuiltinOperator)[builtin]
+    return (text(code.customCode), True) if name == "CUSTOM" else (name, False)
+
+
+def options(schema, options):
+    """Return builtin options by name, enumerations spelt out."""
+    if options is None:
+        return {}
+    said = {re.sub(r"(?<!^)(?=[A-Z])", "_", k).lower(): _plain(v) for k, v in vars(options).items()}
+    if "fused_activation_function" in said:
+        names = enum(schema.ActivationFunctionType)
+        said["fused_activation_function"] = names[said["fused_activation_function"]]
+    if "padding" in said:
+        said["padding"] = enum(schema.Padding)[said["padding"]]
+    return said
+
+
+def _plain(value):
+    return tuple(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def enum(kind):
+    """Return a generated enumeration as value to name."""
+    return {value: name for name, value in vars(kind).items() if not name.startswith("_")}
+
+
+def ints(values):
+    """Return a vector as a tuple of int; empty where the file has none."""
+    return () if values is None else tuple(int(v) for v in values)
+
+
+def text(value):
+    """Return a string of the file; empty where it has none."""
+    return (value.decode() if isinstance(value, bytes) else value) or ""
