@@ -20,11 +20,15 @@ from mobile.records import content_of
 
 
 class AgentError(RuntimeError):
-    """A model failed on the device: `model` is its name, `stage` what was being done."""
+    """A model failed on the device: `model` is its name, `stage` what was being done.
 
-    def __init__(self, message, stage="run the agent", model=None):
-        super().__init__(message)
-        self.stage, self.model = stage, model
+    `reason` is what the runtime said, or how it died.
+    """
+
+    def __init__(self, reason, stage="start", model=None):
+        doing = f"to {stage} model {model!r}" if model else f"to {stage}"
+        super().__init__(f"The agent failed {doing}: {reason}")
+        self.reason, self.stage, self.model = reason, stage, model
 
 
 @dataclass(frozen=True)
@@ -191,9 +195,7 @@ def failure(reason, folder):
     """Return the error of a failed job; `folder` still holds what the agent was doing."""
     path = pathlib.Path(folder) / "progress.json"
     said = json.loads(path.read_text()) if path.exists() else {}
-    stage, model = said.get("stage", "start"), said.get("model")
-    doing = f"to {stage} model {model!r}" if model else f"to {stage}"
-    return AgentError(f"The agent failed {doing}: {reason}", stage, model)
+    return AgentError(reason, said.get("stage", "start"), said.get("model"))
 
 
 def ending(code):

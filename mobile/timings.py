@@ -123,13 +123,15 @@ class Timings(Record):
         models: The models that ran; a control comes last.
         conditions: Where and how.
         references: Names of the models that the table compares the others with.
-        failures: The models that did not run.
+        failures: The models that did not run, or gave wrong answers.
+        notes: What makes the times less certain, in sentences.
     """
 
     models: tuple[ModelTimings, ...]
     conditions: Conditions
     references: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, name):
         for model in self.models:
@@ -173,9 +175,8 @@ class Timings(Record):
             row += ["" if m.output_error is None else f"{m.output_error:.2g}"]
             rows.append(row + [against.get((m.name, r), "1") for r in self.references])
         text = table(header, rows) + f"\n\n{self._where()}"
-        return text + "".join(
-            f"\n! {f.name} failed to {f.stage}: {f.message}" for f in self.failures
-        )
+        lines = [f"{f.name} failed to {f.stage}: {f.message}" for f in self.failures]
+        return text + "".join(f"\n! {line}" for line in (*lines, *self.notes))
 
     def _where(self):
         c = self.conditions
