@@ -140,6 +140,8 @@ def _read_operation(operation, args, kwargs, path, opener, graph):
     if function is None:
         specs = _replace(Ref, lambda ref: ref.spec, args, kwargs)
         outputs = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
+        if isinstance(operation, keras.layers.Layer):
+            kwargs = {k: x for k, x in kwargs.items() if k not in ("training", "mask")}
         name = "_".join(path).replace("/", "_")
         node = Node(operation, name, args, kwargs, [Ref(name, spec) for spec in outputs])
         graph.nodes.append(node)

@@ -1,0 +1,407 @@
+"""A lowered model computes what the original computes, out of operators that stay delegated."""
+
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+
+import mobile
+from mobile import layers as own
+from mobile.lowering import lower
+from mobile.targets import TARGETS
+
+L = keras.layers
+ops = keras.ops
+
+
+def conv(x, filters=6, size=1, **kwargs):
+    kwargs.setdefault("bias_initializer", "random_normal")
+    return L.Conv2D(filters, size, **kwargs)(x)
+
+
+def batch_norm(x, **kwargs):
+    normal = keras.initializers.RandomNormal(0.3, 1.0, seed=1)
+    positive = keras.initializers.RandomUniform(0.5, 2.0, seed=2)
+    return L.BatchNormalization(
+        beta_initializer=normal,
+        gamma_initializer=normal,
+        moving_mean_initializer=normal,
+        moving_variance_initializer=positive,
+        **kwargs,
+    )(x)
+
+
+def model_of(body, shape=(12, 12, 4)):
+    x = keras.Input(shape, name="image")
+    return keras.Model(x, body(x))
+
+
+def assert_equal(model, target="xnnpack", seed=0, tolerance=1e-5):
+    """The largest difference, relative to the largest output; the model is left as it was."""
+    before = model.to_json(), [w.copy() for w in model.get_weights()]
+    lowered = lower(model, target)
+    rng = np.random.default_rng(seed)
+    x = [rng.normal(0, 2, (3, *i.shape[1:])).astype("float32") for i in model.inputs]
+    expected = keras.tree.flatten(model(x if len(x) > 1 else x[0], training=False))
+    actual = keras.tree.flatten(lowered(x if len(x) > 1 else x[0], training=False))
+    for a, b in zip(expected, actual, strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.shape == b.shape
+        assert np.abs(a - b).max() <= tolerance * max(1.0, np.abs(a).max())
+    assert model.to_json() == before[0]
+    for a, b in zip(model.get_weights(), before[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+    return lowered
+
+
+def kinds(model):
+    return dict(Counter(type(layer).__name__ for layer in model.layers if layer.name != "image"))
+
+
+def test_batch_norm_folds_into_the_convolution_before_it():
+    lowered = assert_equal(model_of(lambda x: batch_norm(conv(x, 6, 3, use_bias=False))))
+    assert kinds(lowered) == {"Conv2D": 1}
+
+
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_batch_norm_folds_into_a_depthwise_convolution(multiplier):
+    lowered = assert_equal(
+        model_of(lambda x: batch_norm(L.DepthwiseConv2D(3, depth_multiplier=multiplier)(x)))
+    )
+    assert kinds(lowered) == {"DepthwiseConv2D": 1}
+
+
+def test_batch_norm_folds_into_a_transposed_convolution():
+    lowered = assert_equal(
+        model_of(lambda x: batch_norm(L.Conv2DTranspose(5, 3, strides=2, padding="same")(x)))
+    )
+    assert kinds(lowered) == {"Conv2DTranspose": 1}
+
+
+def test_batch_norm_with_nothing_before_it_becomes_a_depthwise_convolution_with_its_relu():
+    def body(x):
+        x = L.Add()([conv(x, 4), x])
+        return L.ReLU()(batch_norm(x)) * 0.5 + x * 0.25
+
+    lowered = assert_equal(model_of(body))
+    assert kinds(lowered)["DepthwiseConv2D"] == 1
+    assert "ReLU" not in kinds(lowered)
+
+
+def test_a_convolution_that_is_read_twice_is_not_computed_twice():
+    def body(x):
+        y = conv(x, 6, 3)
+        return L.Add()([batch_norm(y), batch_norm(y)])
+
+    lowered = assert_equal(model_of(body))
+    assert kinds(lowered) == {"Conv2D": 1, "DepthwiseConv2D": 2, "Add": 1}
+
+
+def test_hard_swish_becomes_an_addition_with_relu6_and_a_product():
+    lowered = assert_equal(model_of(lambda x: conv(L.Activation("hard_silu")(conv(x)), 3)))
+    assert kinds(lowered) == {"Conv2D": 2, "Shift": 1, "ReLU": 1, "Multiply": 1}
+
+
+@pytest.mark.parametrize("body", [
+    lambda x: x * (ops.relu6(x + 3) * (1 / 6)),
+    lambda x: x * ops.relu6(x + 3.0) / 6,
+    lambda x: L.Multiply()([x, L.ReLU(6.0)(L.Rescaling(1.0, 3.0)(x)) / 6]),
+    lambda x: L.Multiply()([L.Rescaling(1 / 6)(L.ReLU(max_value=6)(x + 3)), x]),
+])  # fmt: skip
+def test_hard_swish_is_recognised_however_it_is_spelt(body):
+    lowered = assert_equal(model_of(lambda x: conv(body(conv(x)), 3)))
+    assert kinds(lowered) == {"Conv2D": 2, "Shift": 1, "ReLU": 1, "Multiply": 1}
+
+
+def squeeze_excite(x, gate="hard_sigmoid", keepdims=True):
+    s = L.GlobalAveragePooling2D(keepdims=keepdims)(x)
+    if not keepdims:
+        s = L.Reshape((1, 1, x.shape[-1]))(s)
+    s = conv(s, 2, activation="relu")
+    return L.Multiply()([x, conv(s, x.shape[-1], activation=gate)])
+
+
+@pytest.mark.parametrize("keepdims", [True, False])
+def test_a_hard_sigmoid_gate_costs_no_operator_of_its_own(keepdims):
+    lowered = assert_equal(model_of(lambda x: conv(squeeze_excite(conv(x), keepdims=keepdims), 3)))
+    assert kinds(lowered) == {"Conv2D": 4, "GlobalAveragePooling2D": 1, "Multiply": 1}
+    assert Counter(getattr(c.activation, "__name__", "") for c in lowered.layers
+                   if isinstance(c, L.Conv2D)) == {"linear": 2, "relu": 1, "relu6": 1}  # fmt: skip
+
+
+def test_dense_squeeze_excite_becomes_convolutions_without_reshape():
+    def body(x):
+        x = conv(x, 8)
+        s = L.GlobalAveragePooling2D()(x)
+        s = L.Dense(8, activation="sigmoid")(L.Dense(2, activation="relu")(s))
+        return conv(L.Multiply()([x, L.Reshape((1, 1, 8))(s)]), 3)
+
+    lowered = assert_equal(model_of(body))
+    assert kinds(lowered) == {
+        "Conv2D": 4, "GlobalAveragePooling2D": 1, "Activation": 1, "Multiply": 1
+    }  # fmt: skip
+
+
+def test_flatten_and_dense_become_one_convolution_over_the_window():
+    lowered = assert_equal(model_of(lambda x: L.Dense(7)(L.Flatten()(x)), (5, 4, 3)))
+    assert kinds(lowered) == {"Conv2D": 1, "Reshape": 1}
+    (layer,) = (layer for layer in lowered.layers if isinstance(layer, L.Conv2D))
+    assert layer.kernel_size == (5, 4)
+
+
+def test_padding_goes_into_the_convolution_where_same_means_the_same():
+    def body(x, padding):
+        return conv(L.ZeroPadding2D(padding)(x), 5, 3, strides=2)
+
+    # 12 pixels, stride 2, kernel 3: `same` pads (6 - 1) * 2 + 3 - 12 = 1 pixel, behind.
+    assert kinds(assert_equal(model_of(lambda x: body(x, ((0, 1), (0, 1)))))) == {"Conv2D": 1}
+    assert "ZeroPadding2D" in kinds(assert_equal(model_of(lambda x: body(x, ((1, 0), (1, 0))))))
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("pool", "strides"), [(2, 2), (3, 1), (3, 2)])
+def test_average_pooling_becomes_a_depthwise_convolution(padding, pool, strides):
+    lowered = assert_equal(
+        model_of(lambda x: conv(L.AveragePooling2D(pool, strides, padding=padding)(x)))
+    )
+    assert "AveragePooling2D" not in kinds(lowered)
+    assert kinds(lowered)["DepthwiseConv2D"] == 1
+
+
+def test_maximum_becomes_a_difference_with_relu_and_a_sum():
+    lowered = assert_equal(model_of(lambda x: L.Maximum()([conv(x), conv(x)])))
+    assert kinds(lowered) == {"Conv2D": 2, "Subtract": 1, "ReLU": 1, "Add": 1}
+    assert_equal(model_of(lambda x: L.Minimum()([conv(x), conv(x)])))
+    assert_equal(model_of(lambda x: ops.maximum(conv(x), conv(x))))
+
+
+def test_relu_after_a_concatenation_moves_before_it():
+    lowered = assert_equal(
+        model_of(lambda x: L.ReLU()(L.Concatenate()([conv(x, 3), batch_norm(conv(x, 5))])))
+    )
+    assert kinds(lowered) == {"Conv2D": 2, "Concatenate": 1}
+
+
+def test_scales_of_concatenated_channels_are_absorbed_channel_by_channel():
+    def body(x):
+        a, b = conv(x, 3, activation="relu6"), conv(x, 5)
+        return conv(L.Concatenate()([a * (1 / 6), L.Activation("hard_silu")(b)]), 2, 3)
+
+    assert "Rescaling" not in kinds(assert_equal(model_of(body)))
+
+
+def test_nearest_upsampling_becomes_copies_moved_into_space():
+    lowered = assert_equal(model_of(lambda x: L.UpSampling2D(2)(conv(x))))
+    assert kinds(lowered) == {"Conv2D": 1, "Concatenate": 1, "DepthToSpace": 1}
+
+
+def test_relu_after_an_addition_stays_for_the_runtime_to_fuse():
+    lowered = assert_equal(model_of(lambda x: L.ReLU()(L.Add()([conv(x, 4), x]))))
+    assert kinds(lowered) == {"Conv2D": 1, "Add": 1, "ReLU": 1}
+
+
+def test_relu_that_nothing_can_take_in_becomes_a_convolution():
+    lowered = assert_equal(model_of(lambda x: L.ReLU()(L.MaxPooling2D(2)(conv(x)))))
+    assert kinds(lowered) == {"Conv2D": 1, "MaxPooling2D": 1, "DepthwiseConv2D": 1}
+
+
+def test_preprocessing_is_one_layer_on_the_input():
+    def body(x):
+        x = L.Normalization(mean=[0.4, 0.5, 0.6, 0.7], variance=[0.1, 0.2, 0.3, 0.4])(
+            L.Rescaling(1 / 255)(x)
+        )
+        return conv(x, 3, 3, padding="same")
+
+    lowered = assert_equal(model_of(body))
+    assert kinds(lowered) == {"Rescaling": 1, "Conv2D": 1}
+    rescaling = lowered.layers[1]
+    # (x / 255 - mean) / sqrt(variance), channel by channel
+    np.testing.assert_allclose(rescaling.scale, 1 / 255 / np.sqrt([0.1, 0.2, 0.3, 0.4]), rtol=1e-6)
+    np.testing.assert_allclose(
+        rescaling.offset, -np.array([0.4, 0.5, 0.6, 0.7]) / np.sqrt([0.1, 0.2, 0.3, 0.4]), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("body", [
+    lambda x: 1 - conv(x),
+    lambda x: L.ReLU()(-conv(x)),
+    lambda x: L.MaxPooling2D(2)(-1 * conv(x, activation="relu")),
+    lambda x: L.ReLU(max_value=4)(conv(x)),
+    lambda x: L.ReLU(negative_slope=0.1)(conv(x)),
+    lambda x: L.LeakyReLU(0.3)(conv(x)),
+    lambda x: L.PReLU("random_normal", shared_axes=[1, 2])(conv(x)),
+    lambda x: ops.clip(conv(x), 0, 3),
+    lambda x: ops.silu(conv(x)),
+    lambda x: L.Activation("gelu")(conv(x)),
+    lambda x: ops.tanh(conv(x) / 3),
+    lambda x: L.Average()([conv(x), conv(x), conv(x)]),
+    lambda x: L.Subtract()([conv(x), x * 0.5 if x.shape[-1] == 6 else conv(x)]),
+    lambda x: ops.mean(conv(x), axis=(1, 2)),
+    lambda x: L.GlobalMaxPooling2D()(conv(x)),
+    lambda x: ops.max(conv(x), axis=(1, 2), keepdims=True),
+    lambda x: ops.mean(conv(x), axis=-1, keepdims=True) * 2.0,
+    lambda x: conv(x, 8, 3, groups=2),
+    L.SeparableConv2D(5, 3, padding="same"),
+    lambda x: conv(x, 3, 3, dilation_rate=2),
+    lambda x: L.Concatenate()(ops.split(conv(x, 6) * 2.0, 3, axis=-1)[::-1]),
+    lambda x: conv(x)[:, 2:8, 1:, :4],
+    lambda x: conv(x)[..., 3:],
+    lambda x: L.Permute((2, 1, 3))(L.Cropping2D(((1, 2), (0, 3)))(conv(x))),
+    lambda x: ops.transpose(ops.reshape(conv(x), (-1, 12, 12, 2, 3)), (0, 1, 2, 4, 3)),
+    lambda x: L.UpSampling2D(2, interpolation="bilinear")(conv(x)),
+    lambda x: L.Resizing(7, 9)(conv(x)),
+    lambda x: ops.pad(conv(x), ((0, 0), (1, 2), (0, 1), (0, 0))),
+    lambda x: L.Softmax()(L.Dense(5)(L.GlobalAveragePooling2D()(conv(x)))),
+    lambda x: L.Dense(5, activation="softmax")(L.Dropout(0.5)(L.GlobalAveragePooling2D()(x))),
+    lambda x: batch_norm(L.Dense(5)(L.GlobalMaxPooling2D()(conv(x)))),
+    lambda x: L.Concatenate()([L.GlobalMaxPooling2D()(x), L.GlobalAveragePooling2D()(x)]),
+    lambda x: L.Dense(5, activation="relu")(conv(x)),
+])  # fmt: skip
+@pytest.mark.parametrize("target", ["xnnpack", "ethos-u"])
+def test_equal_outputs(body, target):
+    assert_equal(model_of(body), target)
+
+
+def test_vectors_go_through_dense_layers():
+    x = keras.Input((10,))
+    assert_equal(keras.Model(x, L.Dense(3)(L.Dense(8, activation="hard_silu")(x))))
+
+
+def test_nested_sequential_and_shared_layers_are_flattened():
+    inner = keras.Sequential([keras.Input((12, 12, 4)), L.Conv2D(4, 3, padding="same"), L.ReLU()])
+    shared = L.Conv2D(4, 1)
+
+    def body(x):
+        return shared(inner(shared(inner(x))))
+
+    lowered = assert_equal(model_of(body))
+    assert kinds(lowered) == {"Conv2D": 4}
+    assert kinds(assert_equal(inner))["Conv2D"] == 1
+
+
+def test_several_inputs_and_outputs_keep_their_structure():
+    a, b = keras.Input((8, 8, 3), name="a"), keras.Input((8, 8, 3), name="b")
+    y = L.Add()([conv(a), conv(b)])
+    model = keras.Model([a, b], {"sum": y, "top": L.GlobalAveragePooling2D()(y)})
+    lowered = assert_equal(model)
+    assert list(lowered.output) == ["sum", "top"]
+    assert [x.name for x in lowered.inputs] == ["a", "b"]
+
+
+class Scaled(keras.layers.Layer):
+    """A user's layer with a weight of its own and a layer inside."""
+
+    def build(self, shape):
+        self.gain = self.add_weight(shape=(1,), initializer="random_normal")
+        self.inner = L.Conv2D(shape[-1], 3, padding="same")
+        self.inner.build(shape)
+
+    def call(self, x):
+        return ops.relu(self.inner(x)) * self.gain + x
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class Wider(keras.layers.Conv2D):
+    """A subclass that changes nothing."""
+
+
+class Opaque(keras.layers.Layer):
+    def call(self, x):
+        raise RuntimeError("cannot be read")
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_a_layer_without_a_rule_is_opened():
+    assert_equal(model_of(lambda x: Scaled()(conv(x))))
+
+
+def test_a_subclass_that_computes_the_same_has_the_same_rule():
+    assert kinds(assert_equal(model_of(Wider(3, 1)))) == {"Conv2D": 1}
+
+
+def test_a_layer_that_cannot_be_opened_is_named_with_what_to_do():
+    with pytest.raises(TypeError, match=r"'opaque.*of class Opaque.*lowering_rule\(Opaque\)"):
+        lower(model_of(Opaque(name="opaque")))
+
+
+def test_an_operation_without_an_equal_is_named():
+    with pytest.raises(TypeError, match="Cumsum"):
+        lower(model_of(lambda x: ops.cumsum(x, axis=1)))
+
+
+def test_a_subclassed_model_is_refused_with_the_way_out():
+    class Plain(keras.Model):
+        def call(self, x):
+            return x
+
+    with pytest.raises(TypeError, match=r"keras.Model\(x, my_model.call\(x\)\)"):
+        lower(Plain())
+    with pytest.raises(TypeError, match=r"Received: builtins\.str"):
+        lower("model.keras")
+
+
+def test_an_unknown_target_lists_the_known_ones():
+    with pytest.raises(ValueError, match="xnnpack, xnnpack-float, builtin, ethos-u, tflm"):
+        lower(model_of(conv), target="gpu9")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_computes_the_same(target):
+    def body(x):
+        x = squeeze_excite(L.Activation("hard_silu")(batch_norm(conv(x, 6, 3))))
+        x = L.Maximum()([L.AveragePooling2D(2)(x), L.MaxPooling2D(2)(x)])
+        return L.GlobalAveragePooling2D()(L.ReLU()(L.UpSampling2D(2)(conv(x))))
+
+    assert_equal(model_of(body), target)
+
+
+def test_lowering_a_lowered_model_changes_nothing_more():
+    lowered = lower(model_of(lambda x: conv(squeeze_excite(L.Activation("hard_silu")(conv(x))))))
+    assert kinds(assert_equal(lowered)) == kinds(lowered)
+
+
+def test_a_lowered_model_saves_and_loads(tmp_path):
+    lowered = lower(model_of(lambda x: L.UpSampling2D(2)(L.Activation("hard_silu")(conv(x)))))
+    lowered.save(tmp_path / "lowered.keras")
+    loaded = keras.saving.load_model(tmp_path / "lowered.keras")
+    x = np.random.default_rng(0).normal(size=(2, 12, 12, 4)).astype("float32")
+    np.testing.assert_array_equal(np.asarray(loaded(x)), np.asarray(lowered(x)))
+
+
+def test_a_model_under_mixed_precision_is_lowered_to_float32():
+    policy = keras.dtype_policies.DTypePolicy("mixed_bfloat16")
+    x = keras.Input((8, 8, 3), name="image")
+    y = L.Conv2D(4, 3, dtype=policy, name="conv")(x)
+    lowered = lower(keras.Model(x, L.ReLU(dtype=policy)(y)))
+    assert {layer.compute_dtype for layer in lowered.layers} == {"float32"}
+
+
+def test_global_state_is_left_alone():
+    before = keras.config.dtype_policy().name, keras.config.image_data_format()
+    lower(model_of(conv))
+    assert (keras.config.dtype_policy().name, keras.config.image_data_format()) == before
+
+
+def test_lowering_rule_takes_a_layer_class_only():
+    with pytest.raises(TypeError, match=r"@mobile\.lowering_rule"):
+        mobile.lowering_rule("Conv2D")
+
+
+def test_own_layers_compute_what_they_say():
+    x = np.arange(16.0, dtype="float32").reshape(1, 2, 2, 4)
+    np.testing.assert_array_equal(np.asarray(own.Shift(3.0)(x)), x + 3)
+    np.testing.assert_array_equal(np.asarray(own.Mean((1, 2))(x))[0, 0, 0], [6, 7, 8, 9])
+    np.testing.assert_array_equal(
+        np.asarray(own.Slice([0, 1, 2], [None, 2, 3])(x)), x[:, :, 1:2, 2:3]
+    )
+    np.testing.assert_array_equal(
+        np.asarray(own.DepthToSpace(2)(x))[0, :2, :, 0], [[0, 1, 4, 5], [2, 3, 6, 7]]
+    )
+    np.testing.assert_array_equal(
+        np.asarray(own.ScaleMap([[1.0, 2.0], [3.0, 4.0]])(x))[0, 1, 1], x[0, 1, 1] * 4
+    )
