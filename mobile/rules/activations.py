@@ -74,7 +74,7 @@ def _operation(low, node, v):
     return activate(low, v, keras.activations.get(name), node)
 
 
-@rule(_L.ReLU)
+@rule(_L.ReLU, "ReLU")  # the operation is that of keras.activations.relu
 def _relu_layer(low, node, v):
     layer = node.operation
     slope, top = float(layer.negative_slope or 0), layer.max_value

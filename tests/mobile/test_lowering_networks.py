@@ -1,0 +1,102 @@
+"""Whole networks, others' and ours, lowered: equal on real photographs.
+
+Batch statistics are those of the photographs; scikit-learn ships the two they are cut from.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_sample_images
+
+import keras_se
+from mobile.lowering import lower
+
+SIZE = 96
+WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "weights"
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    """Eight 96x96 cuts, RGB in 0..255, at two scales."""
+    china, flower = load_sample_images().images
+    cuts = [
+        image[y : y + SIZE * step : step, x : x + SIZE * step : step]
+        for image in (china, flower)
+        for step, y, x in ((1, 100, 200), (2, 60, 120), (3, 100, 60), (4, 20, 200))
+    ]
+    return np.stack(cuts).astype("float32")
+
+
+def with_statistics_of(model, images):
+    """Set each BatchNorm's moving statistics to those of the images, in one pass."""
+    norms = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(images, training=True)
+    return model
+
+
+def assert_lowered_equal(model, images):
+    expected = np.asarray(model(images, training=False))
+    actual = np.asarray(lower(model)(images, training=False))
+    assert np.ptp(expected) > 0
+    # A network that squares its activations again and again (scSE by product) magnifies rounding:
+    # then the bound is what one part in a million of the pixels does to the original.
+    moved = np.asarray(model(images * (1 + 1e-6), training=False))
+    bound = max(1e-4 * np.abs(expected).max(), np.abs(expected - moved).max())
+    assert np.abs(expected - actual).max() <= bound
+
+
+EVERYDAY = ["MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "DenseNet121"]
+SLOW = [
+    "MobileNet", "MobileNetV3Large", "EfficientNetB1", "EfficientNetB2", "EfficientNetB3",
+    "EfficientNetV2B0", "ResNet50", "ResNet50V2", "VGG16", "InceptionV3", "InceptionResNetV2",
+    "NASNetMobile", "Xception",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [*EVERYDAY, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
+def test_keras_applications(name, photographs):
+    has_scaling = name.startswith(("MobileNetV3", "EfficientNet"))
+    images = photographs if has_scaling else photographs / 127.5 - 1
+    build = getattr(keras.applications, name)
+    model = build(weights=None, input_shape=(SIZE, SIZE, 3), classifier_activation=None)
+    assert_lowered_equal(with_statistics_of(model, images), images)
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV3Large"])
+def test_keras_applications_minimalistic(name, photographs):
+    build = getattr(keras.applications, name)
+    model = build(weights=None, input_shape=(SIZE, SIZE, 3), minimalistic=True,
+                  classifier_activation=None)  # fmt: skip
+    assert_lowered_equal(with_statistics_of(model, photographs), photographs)
+
+
+CONFIGS = {
+    "paper": keras_se.PAPER,
+    "mobile": keras_se.MOBILE,
+    "server": keras_se.SERVER,
+    "sse": keras_se.SEConfig(kind="sse"),
+    **{
+        f"scse-{aggregate}": keras_se.SEConfig(kind="scse", reduction=4, aggregate=aggregate)
+        for aggregate in ("add", "max", "mul")
+    },
+    "without": None,
+}
+
+
+@pytest.mark.parametrize("se", ["default", *CONFIGS])
+def test_our_mobilenet_v3_small_with_every_kind_of_se(se, photographs):
+    model = keras_se.models.build(
+        "mobilenet_v3_small", se=CONFIGS.get(se, se), input_shape=(SIZE, SIZE, 3), classes=10,
+        width=0.5, classifier_activation=None,
+    )  # fmt: skip
+    assert_lowered_equal(with_statistics_of(model, photographs), photographs)
