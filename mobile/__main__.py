@@ -67,13 +67,13 @@ def build(
     import keras
 
     import keras_se
-    from mobile import reporting, running
+    from mobile import options, reporting, store
 
     _refuse_existing(output, overwrite, ".keras")
     keras.utils.set_random_seed(seed)
     model = keras_se.models.build(
         name,
-        se=running.se_named(se, reduction),
+        se=options.se_named(se, reduction),
         input_shape=(size, size, 3) if size else None,
         classes=classes,
         width=width,
@@ -81,7 +81,7 @@ def build(
     )
     if weights is not None:
         reporting.show(str(keras_se.weights.load(model, weights, transfer=True)))
-    running.save_model(model, output)
+    store.save_model(model, output)
     reporting.show(str(keras_se.complexity(model)))
 
 
@@ -89,11 +89,11 @@ def build(
 def lower(model: Model, output: Output, target: Target = "xnnpack", overwrite: Overwrite = False):
     """Rewrite a model as an equal one that the target runs fast in int8."""
     import mobile
-    from mobile import reporting, running
+    from mobile import reporting, store
 
     _refuse_existing(output, overwrite, ".keras")
-    lowered = mobile.lower(running.load_model(model), target=target)
-    running.save_model(lowered, output)
+    lowered = mobile.lower(store.load_model(model), target=target)
+    store.save_model(lowered, output)
     reporting.show(f"{output}: {len(lowered.layers)} layers")
 
 
@@ -117,11 +117,11 @@ def quantize(
 ):
     """Calibrate a model, train it quantisation-aware, and write it."""
     import mobile
-    from mobile import reporting, running, training
+    from mobile import reporting, store, training
 
     _refuse_existing(output, overwrite, ".keras" if engine == "keras" else ".h5")
-    float_model = running.load_model(model)
-    size = running.image_size(float_model)
+    float_model = store.load_model(model)
+    size = store.image_size(float_model)
     calibration = mobile.data.load_images(data, size, images, seed)
     aware = mobile.quantize_aware(
         float_model, calibration=calibration, engine=engine, method=method, target=target
@@ -135,7 +135,7 @@ def quantize(
             )  # fmt: skip
         outputs = training.predict(aware, found.x_test)
         reporting.show(f"accuracy {reporting.percent(training.accuracy(outputs, found.y_test))}")
-    running.save_model(aware, output)
+    store.save_model(aware, output)
     reporting.show(f"{output}: ranges from {len(calibration)} images")
 
 
@@ -156,13 +156,13 @@ def convert(
 ):
     """Convert a model to .tflite; int8 lowers and calibrates on the way."""
     import mobile
-    from mobile import reporting, running
+    from mobile import reporting, store
 
     _refuse_existing(output, overwrite, ".tflite")
-    keras_model = running.load_model(model)
+    keras_model = store.load_model(model)
     calibration = None
-    if scheme in ("int8", "int16x8") and not running.is_quantized(keras_model):
-        size = running.image_size(keras_model)
+    if scheme in ("int8", "int16x8") and not store.is_quantized(keras_model):
+        size = store.image_size(keras_model)
         calibration = mobile.data.load_images(data, size, images, seed)
     artifact = mobile.convert(
         keras_model,
@@ -186,10 +186,10 @@ def verify(
 ):
     """Compare a .tflite with its Keras model on the same images."""
     import mobile
-    from mobile import reporting, running
+    from mobile import reporting, store
 
-    keras_model = running.load_model(model)
-    pixels = mobile.data.load_images(data, running.image_size(keras_model), images, seed)
+    keras_model = store.load_model(model)
+    pixels = mobile.data.load_images(data, store.image_size(keras_model), images, seed)
     reporting.show(str(mobile.verify(keras_model, mobile.Artifact.load(artifact), pixels)))
 
 
@@ -227,9 +227,9 @@ def report(
 ):
     """Write the report of a run again, from its results.json."""
     import mobile
-    from mobile import running
+    from mobile import store
 
-    mobile.report(running.load_results(folder), output or folder)
+    mobile.report(store.load_results(folder), output or folder)
 
 
 @app.command()

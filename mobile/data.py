@@ -134,6 +134,44 @@ def from_arrays(
     return DataSet(name, names, *parts)
 
 
+def load_images(
+    folder: str | Path | None = None, size: int = PHOTO_SIZE, count: int = 200, seed: int = 0
+) -> np.ndarray:
+    """Read images without labels, such as those to calibrate on, from anywhere below a folder.
+
+    Args:
+        folder: The folder, or None for training images of the embedded digits.
+        size: Height and width wanted.
+        count: How many at most; if there are more, `seed` draws them.
+        seed: Decides which.
+
+    Returns:
+        RGB pixels, uint8, `(images, size, size, 3)`, prepared as `load` does.
+    """
+    if count < 1:
+        raise ValueError(
+            f"`count` must be at least 1. Received: count={count}. For calibration, take 200."
+        )
+    random = np.random.default_rng(seed)
+    if folder is None:
+        x = _load_digits(size, 0.2, seed).x_train
+        return x[np.sort(random.permutation(len(x))[:count])]
+    paths = _images(Path(folder)) if Path(folder).is_dir() else []
+    reader, x = _Reader(size, strict=False), []
+    for i in random.permutation(len(paths)):
+        pixels = reader.read_one(paths[i])
+        if pixels is not None:
+            x.append(pixels)
+        if len(x) == count:
+            break
+    if not x:
+        raise ValueError(
+            f"There must be images to read. Found none below {folder} that ends in "
+            f"{', '.join(IMAGE_SUFFIXES)} and is whole. Pass a folder of images."
+        )
+    return np.stack(x)
+
+
 def _load_digits(size: int, validation_split: float, seed: int) -> DataSet:
     try:
         from sklearn.datasets import load_digits
@@ -258,7 +296,7 @@ class _Reader:
         for label, name in enumerate(classes):
             before = len(x)
             for path in _images(folder / name):
-                pixels = self._read_one(path)
+                pixels = self.read_one(path)
                 if pixels is not None:
                     x.append(pixels)
                     y.append(label)
@@ -280,7 +318,8 @@ class _Reader:
         )
         return tuple(f"{n} of {self.count} images {what}" for n, what in sayings if n)
 
-    def _read_one(self, path: Path) -> np.ndarray | None:
+    def read_one(self, path: Path) -> np.ndarray | None:
+        """Read one file; None if it is broken."""
         from PIL import Image, ImageOps
 
         self.count += 1

@@ -262,6 +262,31 @@ class Silence:
         """Say nothing."""
 
 
+def show(thing):
+    """Print a text or a table to standard output."""
+    _console().print(thing, markup=False, highlight=False, soft_wrap=isinstance(thing, str))
+
+
+def networks_table(described):
+    """Return `keras_se.models.describe` records as a table for the terminal."""
+    from rich.table import Table
+
+    table = Table()
+    for name in ("network", "parameters", "in SE", "MACs", "in SE", "image", "source"):
+        table.add_column(name, justify="left" if name in ("network", "source") else "right")
+    for one in described:
+        table.add_row(
+            one.name,
+            millions(one.params),
+            percent(one.se_params_share),
+            millions(one.macs),
+            percent(one.se_macs_share),
+            f"{one.input_shape[0]}x{one.input_shape[1]}",
+            one.source,
+        )
+    return table
+
+
 def _console(stderr=False):
     from rich.console import Console
 

@@ -142,3 +142,16 @@ def test_arrays_are_checked():
         data.from_arrays(x, y[:3], x, y)
     with pytest.raises(ValueError, match="3 names"):
         data.from_arrays(x, y, x, y, classes=["a", "b"])
+
+
+def test_images_without_labels_are_drawn_from_anywhere_below_a_folder(folder, tmp_path):
+    (folder / "train" / "red" / "1.png").write_bytes(b"no image")
+    assert data.load_images(folder, size=16, count=100).shape == (11, 16, 16, 3)
+    some = data.load_images(folder, size=16, count=3, seed=1)
+    np.testing.assert_array_equal(some, data.load_images(folder, size=16, count=3, seed=1))
+    assert len(some) == 3
+    assert data.load_images(None, size=8, count=5).shape == (5, 8, 8, 3)
+    with pytest.raises(ValueError, match="Pass a folder of images"):
+        data.load_images(tmp_path / "nothing", size=16)
+    with pytest.raises(ValueError, match="take 200"):
+        data.load_images(folder, size=16, count=0)
