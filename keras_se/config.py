@@ -73,10 +73,16 @@ class SEConfig:
 
     def __post_init__(self):
         check_known("kind", self.kind, KINDS)
-        check_reduction(self.reduction)
+        check_number(
+            "reduction",
+            self.reduction,
+            1,
+            math.inf,
+            "It is input channels over squeezed width: for a quarter, pass reduction=4.",
+        )
         check_count("min_channels", self.min_channels, 0, "For no least width, pass 0.")
         check_count("divisor", self.divisor, 1, "For any squeezed width, pass divisor=1.")
-        check_round_limit(self.round_limit)
+        check_number("round_limit", self.round_limit, 0, 1, "To round plainly, pass round_limit=0.")
         check_known("pool", self.pool, POOLS)
         check_activation(self.activation)
         check_gate(self.gate)
@@ -188,27 +194,17 @@ def check_count(argument, value, least, advice):
         )
 
 
-def check_reduction(reduction):
-    """Raise unless `reduction` is a finite number of at least 1."""
-    advice = "For a quarter of the channels, pass reduction=4."
-    if isinstance(reduction, bool) or not isinstance(reduction, numbers.Real):
+def check_number(argument, value, least, most, advice):
+    """Raise unless `value` is a finite number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
-            f"`reduction` must be a number: input channels over squeezed width. Received: "
-            f"reduction={reduction!r} of type {type(reduction).__name__}. {advice}"
+            f"`{argument}` must be a number. Received: {argument}={value!r} of type "
+            f"{type(value).__name__}. {advice}"
         )
-    if not 1 <= reduction < math.inf:
+    if not least <= value <= most or math.isinf(value):
         raise ValueError(
-            f"`reduction` must be at least 1 and finite: input channels over squeezed width. "
-            f"Received: reduction={reduction!r}. {advice}"
-        )
-
-
-def check_round_limit(round_limit):
-    """Raise unless `round_limit` is a fraction."""
-    if not isinstance(round_limit, numbers.Real) or not 0 <= round_limit <= 1:
-        raise ValueError(
-            f"`round_limit` must be a number from 0 to 1: the least fraction that rounding keeps. "
-            f"Received: round_limit={round_limit!r}. For plain rounding, pass round_limit=0."
+            f"`{argument}` must be a finite number from {least} to {most}. "
+            f"Received: {argument}={value!r}. {advice}"
         )
 
 
