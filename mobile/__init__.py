@@ -14,6 +14,7 @@ _HOMES = {
     "lowering_rule": "rules",
     "quantize_aware": "quantization",
     "calibrate": "quantization",
+    "strip": "quantization",
     "distil": "quantization",
     "sensitivity": "quantization",
     "convert": "conversion",

@@ -1,0 +1,248 @@
+"""Keras to .tflite, read back and checked.
+
+The int8 file comes from the fake-quantised graph alone: the converter calibrates nothing. The
+batch is 1, and tensors are named after the layers that made them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import warnings
+
+import keras
+import numpy as np
+
+from mobile import flatbuffer, quantization, schema
+from mobile.quantization import keras_engine
+from mobile.records import Artifact, Preprocessing
+
+SCHEMES = ("int8", "float32", "float16", "dynamic", "int16x8")
+IO_TYPES = ("int8", "uint8", "float32")
+
+
+def convert(
+    model,
+    scheme="int8",
+    calibration=None,
+    ranges=None,
+    target="xnnpack",
+    input_type="int8",
+    output_type="int8",
+    method="mse",
+) -> Artifact:
+    """Convert a Keras model to a .tflite file.
+
+    Args:
+        model: Any functional Keras model, lowered, calibrated and quantised on the way; or a
+            quantisation-aware model of either engine, as it is.
+        scheme: `int8`; `float32`; `float16`, weights stored in half the size; `dynamic`, int8
+            kernels in convolutions, float between them; `int16x8`, 16-bit activations.
+        calibration: Images to find ranges with (`int8` of a float model, `int16x8`).
+        ranges: Ranges found before, instead of `calibration` (`int8`).
+        target: What `mobile.lower` lowers for (`int8` and `int16x8`).
+        input_type: `int8`, `uint8` or `float32` (scheme `int8`).
+        output_type: Likewise.
+        method: How ranges are found from `calibration`.
+
+    Returns:
+        An `Artifact`. Float files take pixels; the others take what `Artifact.prepare` makes.
+
+    Raises:
+        ValueError: an option is unknown, ranges are missing, or the file holds an operator that
+            is not integer arithmetic of fixed shape.
+    """
+    _check("scheme", scheme, SCHEMES)
+    _check("input_type", input_type, IO_TYPES)
+    _check("output_type", output_type, IO_TYPES)
+    if scheme == "int8":
+        return _int8(model, calibration, ranges, target, input_type, output_type, method)
+    if _is_quantized(model):
+        raise ValueError(
+            f"A quantisation-aware model converts to int8. Received: scheme={scheme!r}. "
+            "Pass mobile.quantization.strip(model)[0] for another scheme."
+        )
+    if scheme == "int16x8":
+        return _int16x8(model, calibration, target)
+    content = _name_after_layers(_tflite(model, float16=scheme == "float16"), model)
+    if scheme == "dynamic":
+        from mobile import dynamic_range
+
+        content = dynamic_range.quantize_convolutions(content)
+    return Artifact.from_content(content, scheme)
+
+
+def _int8(model, calibration, ranges, target, input_type, output_type, method):
+    if not _is_quantized(model):
+        model = quantization.quantize_aware(
+            model, calibration, ranges=ranges, method=method, target=target
+        )
+    if isinstance(model, keras.Model):
+        core, preprocessing = cut_preprocessing(model)
+        core = keras_engine.bake_transposed(core)
+    else:
+        from mobile.quantization import tfmot_engine
+
+        core, preprocessing = tfmot_engine.cut_preprocessing(model)
+    content = _tflite(core, types=(input_type, output_type), quantized=True)
+    content = _name_after_layers(content, core)
+    flatbuffer.check_int8(content, allow_float_io=(input_type, output_type) != ("int8", "int8"))
+    return Artifact.from_content(content, "int8", preprocessing)
+
+
+def _int16x8(model, calibration, target):
+    if calibration is None:
+        raise ValueError(
+            "Scheme 'int16x8' finds its ranges from images. Received: calibration=None. "
+            "Pass 100 or more training images as `calibration`."
+        )
+    core, preprocessing = cut_preprocessing(quantization.lower_once(model, target))
+    images = np.asarray(calibration, np.float32)
+    images = preprocessing.apply(images) if preprocessing else images
+    content = _tflite(core, samples=images, types=("int16", "int16"))
+    content = _name_after_layers(content, core)
+    return Artifact.from_content(content, "int16x8", preprocessing)
+
+
+def cut_preprocessing(model) -> tuple[keras.Model, Preprocessing | None]:
+    """The model behind the Rescaling on its input, and that Rescaling as a record."""
+    readers = [layer for layer in model.layers if type(layer).__name__ == "Rescaling"]
+    entry = [layer for layer in readers if any(layer.input is t for t in model.inputs)]
+    if not entry or len(model.inputs) != 1:
+        return model, None
+    scale, offset = (np.ravel(getattr(entry[0], key)).tolist() for key in ("scale", "offset"))
+
+    def clone(layer):
+        return None if layer is entry[0] else type(layer).from_config(layer.get_config())
+
+    core = keras_engine.rebuild(model, clone)
+    return core, Preprocessing(tuple(map(float, scale)), tuple(map(float, offset)))
+
+
+def _tflite(model, float16=False, types=("float32", "float32"), quantized=False, samples=None):
+    """Trace a model with batch 1 and constant weights, and run the TFLite converter on it."""
+    import tensorflow as tf
+
+    specs = [
+        tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name=tensor.name.split(":")[0])
+        for tensor in model.inputs
+    ]
+    with quiet():
+        function = tf.function(_forward(model), autograph=False)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [function.get_concrete_function(*specs)], model
+        )
+        if float16:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        if quantized or samples is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.inference_input_type = tf.as_dtype(types[0])
+            converter.inference_output_type = tf.as_dtype(types[1])
+        if samples is not None:
+            converter.representative_dataset = lambda: ([image[None]] for image in samples)
+            converter.target_spec.supported_ops = [
+                tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            ]
+        try:
+            return converter.convert()
+        except Exception as error:
+            said = [line for line in str(error).splitlines() if "error:" in line]
+            reason = said[0].rpartition("error:")[2].strip() if said else str(error)[-400:]
+            raise RuntimeError(
+                f"The TFLite converter must know every operator. Received: model {model.name!r}, "
+                f"refused with: {reason}. Lower the model first, or leave that layer out."
+            ) from error
+
+
+def _forward(model):
+    """The model as a function whose weights are constants of the graph."""
+    import tensorflow as tf
+
+    if not isinstance(model, keras.Model):
+        return lambda *inputs: model(inputs[0] if len(inputs) == 1 else inputs, training=False)
+    values = [(variable, variable.numpy()) for variable in model.variables]
+
+    def forward(*inputs):
+        constants = [(variable, tf.constant(value)) for variable, value in values]
+        # The model's own structure of inputs: one tensor, a list or a dictionary.
+        inputs = keras.tree.pack_sequence_as(model.input, list(inputs))
+        with keras.StatelessScope(state_mapping=constants):
+            return model(inputs, training=False)
+
+    return forward
+
+
+def _name_after_layers(content, model):
+    """Rename inputs as in Keras, operators' outputs to layers, constants to `layer/kernel`."""
+    file = flatbuffer.read(content)
+    known = {layer.name for layer in model.layers}
+    indices = file.subgraphs[0].input_indices
+    names = dict(zip(indices, (t.name.split(":")[0] for t in model.inputs), strict=True))
+    for operator in file.operators:
+        layer = next(filter(None, (_layer_in(p, known) for p in _parts(operator))), None)
+        if layer is None or layer in names.values():
+            continue
+        names[operator.outputs[0].index] = layer
+        for tensor, part in zip(operator.inputs[1:], ("kernel", "bias"), strict=False):
+            if tensor is not None and tensor.constant and tensor.index not in names:
+                names[tensor.index] = f"{layer}/{part}"
+    packed = schema.unpack(content)
+    for index, name in names.items():
+        packed.subgraphs[0].tensors[index].name = name
+    return schema.pack(packed)
+
+
+def _parts(operator):
+    """The converter's names for what an operator makes and, if that fails, for its kernel."""
+    tensors = [operator.outputs[0], *operator.inputs[1:2]]
+    return [part for tensor in tensors if tensor for part in tensor.name.split(";")]
+
+
+def _layer_in(name, known):
+    """The layer in a converter's name such as 'model_1/stem_1/convolution'."""
+    for part in name.split("/"):
+        stem = part.rpartition("_")[0] if part.rpartition("_")[2].isdigit() else part
+        for candidate in (part, stem, stem.removesuffix("_range")):
+            if candidate in known:
+                return candidate.removesuffix("_range")
+    return None
+
+
+def _is_quantized(model) -> bool:
+    if isinstance(model, keras.Model):
+        return keras_engine.is_quantized(model)
+    if type(model).__module__.startswith("tf_keras"):
+        return True
+    raise TypeError(
+        f"`model` must be a functional keras.Model, or the tf_keras model of engine 'tfmot'. "
+        f"Received: {type(model).__name__}. Load it with keras.models.load_model first."
+    )
+
+
+def _check(name, value, known):
+    if value not in known:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(known)}. Received: {name}={value!r}. "
+            f"{known[0]!r} is the default."
+        )
+
+
+@contextlib.contextmanager
+def quiet():
+    """Keep TensorFlow's C++ log off the terminal, and its advice out of Python's warnings.
+
+    The environment stays as it is.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as log, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,84 @@
+"""Quantisation: which tensors carry a range, finding the ranges, and training with them.
+
+lowered model -> scheme -> calibration -> an engine -> a model that trains as int8 computes
+"""
+
+from __future__ import annotations
+
+from mobile.quantization.calibration import calibrate
+
+__all__ = ["calibrate", "quantize_aware", "strip"]
+
+ENGINES = ("keras", "tfmot")
+
+
+def quantize_aware(
+    model,
+    calibration=None,
+    engine="keras",
+    ranges=None,
+    method="mse",
+    target="xnnpack",
+    learned=False,
+):
+    """Make a model that computes as its int8 .tflite will, and trains.
+
+    Args:
+        model: Any functional Keras model; it is lowered first unless it is lowered already.
+        calibration: Images for the ranges, 100 or more. Not needed where `ranges` are given.
+        engine: `keras` for a `keras.Model`; `tfmot` for a `tf_keras.Model` made with
+            tensorflow-model-optimization. Both carry out the same scheme.
+        ranges: Ranges found before with `mobile.calibrate`.
+        method: How `calibrate` finds the ranges.
+        target: What `mobile.lower` lowers for.
+        learned: Whether training moves the ranges too (engine `keras`).
+
+    Returns:
+        A model with compile, fit and save. Its outputs are those of the model, quantised.
+    """
+    if engine not in ENGINES:
+        raise ValueError(
+            f"`engine` must be one of {', '.join(ENGINES)}. Received: engine={engine!r}. "
+            "'keras' is the default and needs nothing besides Keras."
+        )
+    if calibration is None and ranges is None:
+        raise ValueError(
+            "Quantisation needs ranges. Received: neither `calibration` nor `ranges`. Pass 100 "
+            "or more training images as `calibration`."
+        )
+    lowered = lower_once(model, target)
+    if ranges is None:
+        ranges = calibrate(lowered, calibration, method=method)
+    if engine == "keras":
+        from mobile.quantization import keras_engine
+
+        return keras_engine.quantize(lowered, ranges, learned=learned)
+    if learned:
+        raise ValueError(
+            "Learned ranges need engine='keras'. Received: engine='tfmot', learned=True. "
+            "Drop one of the two."
+        )
+    from mobile.quantization import tfmot_engine
+
+    return tfmot_engine.quantize(lowered, ranges)
+
+
+def strip(model):
+    """Give back the lowered float model inside a quantisation-aware one, and its `Ranges`.
+
+    Both hold what training made of them.
+    """
+    from mobile.quantization import keras_engine
+
+    return keras_engine.strip(model)
+
+
+def lower_once(model, target="xnnpack"):
+    """The lowered form of a model; a model that is lowered already comes back as it is."""
+    from mobile.quantization import scheme
+
+    if scheme.is_lowered(model):
+        return model
+    from mobile import lowering
+
+    return lowering.lower(model, target=target)

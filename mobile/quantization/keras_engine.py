@@ -1,0 +1,333 @@
+"""Carry out the scheme in Keras 3: fake quantisation that trains, saves and converts natively.
+
+`quantize` makes a quantisation-aware model out of a lowered one, and `strip` undoes it. The
+TFLite converter knows `keras.quantizers.fake_quant_with_min_max_vars`, so the ranges in the
+model are those of the .tflite.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import keras
+import numpy as np
+from keras import ops
+
+from mobile.quantization import scheme as schemes
+from mobile.records import Ranges
+
+_SUFFIX = "_range"
+_register = keras.saving.register_keras_serializable("mobile")
+
+
+@_register
+class FakeQuantize(keras.layers.Layer):
+    """Round to 256 levels between `low` and `high`, in float32 whatever the policy.
+
+    Args:
+        low: Start of the range; a weight, so that training may move it.
+        high: End of the range.
+        learned: Whether training moves the range.
+    """
+
+    def __init__(self, low, high, learned=False, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.low = low
+        self.high = high
+        self.learned = learned
+
+    def build(self, input_shape):
+        def weight(name, value):
+            return self.add_weight(
+                name=name,
+                shape=(),
+                dtype="float32",
+                initializer=keras.initializers.Constant(value),
+                trainable=self.learned,
+            )
+
+        self.low_weight = weight("low", self.low)
+        self.high_weight = weight("high", self.high)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The present range."""
+        return float(self.low_weight.numpy()), float(self.high_weight.numpy())
+
+    def call(self, inputs, training=False):
+        # Training must not push an end across zero: zero has to stay representable.
+        low = ops.minimum(ops.convert_to_tensor(self.low_weight), 0.0)
+        high = ops.maximum(ops.convert_to_tensor(self.high_weight), low + 1e-6)
+        values = ops.cast(inputs, "float32")
+        quantized = keras.quantizers.fake_quant_with_min_max_vars(values, low, high)
+        if self.learned and training:
+            # The gradient of an end counts rounding as well as clipping (LSQ, arXiv:1902.08153).
+            step = (high - low) / 255
+            inside = ops.clip(values, low, high)
+            levels = (inside - low) / step
+            smooth = inside + ops.stop_gradient(ops.round(levels) - levels) * step
+            quantized = smooth + ops.stop_gradient(quantized - smooth)
+        return ops.cast(quantized, self.compute_dtype)
+
+    def compute_output_spec(self, inputs, training=False):
+        return keras.KerasTensor(inputs.shape, self.compute_dtype)
+
+    def get_config(self):
+        own = {"low": self.low, "high": self.high, "learned": self.learned}
+        return {**super().get_config(), **own}
+
+
+def quantized_kernel(kernel, bias, input_scale, axis):
+    """A kernel on its int8 grid: symmetric, one scale per output channel, levels -127 to 127.
+
+        scale = max(max|kernel|, 1e-3 of the layer's max|kernel|) / 127,
+                and no less than |bias| / (input_scale * 2**30)
+
+    The floors keep the int32 bias `bias / (input_scale * scale)` from overflowing in channels
+    that are nearly zero.
+
+    Args:
+        kernel: Any shape.
+        bias: One value per channel.
+        input_scale: Step of the layer's input.
+        axis: Where the output channels are.
+    """
+    others = tuple(i for i in range(len(kernel.shape)) if i != axis)
+    largest = ops.max(ops.abs(kernel), axis=others)
+    reach = ops.maximum(largest, 1e-3 * ops.max(largest))
+    reach = ops.maximum(reach, ops.abs(bias) * (127 / (input_scale * 2.0**30)))
+    reach = ops.stop_gradient(ops.maximum(reach, 1e-9))
+    return keras.quantizers.fake_quant_with_min_max_vars(
+        kernel, -reach, reach, narrow_range=True, axis=axis
+    )
+
+
+class _QuantizedKernel:
+    """What the three convolutions share: the input's step, and the kernel in float32."""
+
+    def __init__(self, *args, input_scale=1.0, **kwargs):
+        super().__init__(*args, autocast=False, **kwargs)
+        self.input_scale = input_scale
+
+    def call(self, inputs):
+        inputs = ops.cast(inputs, self.compute_dtype)
+        bias = ops.convert_to_tensor(self.bias)
+        kernel = self.on_grid(ops.convert_to_tensor(self.kernel), bias)
+        outputs = self._convolve(inputs, ops.cast(kernel, self.compute_dtype))
+        return self.activation(outputs + ops.cast(bias, self.compute_dtype))
+
+    def on_grid(self, kernel, bias):
+        """The kernel that the layer computes with."""
+        return quantized_kernel(kernel, bias, self.input_scale, axis=len(kernel.shape) - 1)
+
+    def get_config(self):
+        return {**super().get_config(), "input_scale": self.input_scale}
+
+
+@_register
+class QuantizedConv2D(_QuantizedKernel, keras.layers.Conv2D):
+    """Conv2D that computes with its kernel rounded to int8."""
+
+    def _convolve(self, inputs, kernel):
+        return self.convolution_op(inputs, kernel)
+
+
+@_register
+class QuantizedDepthwiseConv2D(_QuantizedKernel, keras.layers.DepthwiseConv2D):
+    """DepthwiseConv2D that computes with its kernel rounded to int8, each channel by itself."""
+
+    def on_grid(self, kernel, bias):
+        height, width, channels, multiplier = kernel.shape
+        if multiplier == 1:
+            return quantized_kernel(kernel, bias, self.input_scale, axis=2)
+        flat = ops.reshape(kernel, (height, width, 1, channels * multiplier))
+        return ops.reshape(quantized_kernel(flat, bias, self.input_scale, axis=3), kernel.shape)
+
+    def _convolve(self, inputs, kernel):
+        return ops.depthwise_conv(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+        )
+
+
+@_register
+class QuantizedConv2DTranspose(_QuantizedKernel, keras.layers.Conv2DTranspose):
+    """Conv2DTranspose that computes with its kernel rounded to int8."""
+
+    def on_grid(self, kernel, bias):
+        return quantized_kernel(kernel, bias, self.input_scale, axis=2)
+
+    def _convolve(self, inputs, kernel):
+        return ops.conv_transpose(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation_rate=self.dilation_rate,
+        )
+
+
+@_register
+class QuantizedDense(_QuantizedKernel, keras.layers.Dense):
+    """Dense that computes with its kernel rounded to int8."""
+
+    def _convolve(self, inputs, kernel):
+        return ops.matmul(inputs, kernel)
+
+
+_QUANTIZED = {
+    "Conv2D": QuantizedConv2D,
+    "DepthwiseConv2D": QuantizedDepthwiseConv2D,
+    "Conv2DTranspose": QuantizedConv2DTranspose,
+    "Dense": QuantizedDense,
+}
+_PLAIN = {
+    QuantizedConv2D: keras.layers.Conv2D,
+    QuantizedDepthwiseConv2D: keras.layers.DepthwiseConv2D,
+    QuantizedConv2DTranspose: keras.layers.Conv2DTranspose,
+    QuantizedDense: keras.layers.Dense,
+}
+
+
+def quantize(model: keras.Model, ranges, learned=False) -> keras.Model:
+    """A quantisation-aware copy of a lowered model.
+
+    Args:
+        model: A lowered model.
+        ranges: Point name to (low, high), for every point of its scheme.
+        learned: Whether training moves the ranges that are neither fixed nor shared.
+    """
+    scheme = schemes.plan(model)
+    ranges = schemes.complete(scheme, ranges)
+    groups = Counter(point.group for point in scheme.points.values())
+
+    def clone(layer):
+        config = layer.get_config()
+        kind = type(layer).__name__
+        if kind not in schemes.WEIGHTED:
+            return type(layer).from_config(config)
+        low, high = ranges[scheme.reads[layer.name][0]]
+        return _QUANTIZED[kind].from_config({**config, "input_scale": (high - low) / 255})
+
+    def after(name, tensor):
+        if name not in scheme.points:
+            return tensor
+        point = scheme.points[name]
+        moves = point.fixed is None and not point.is_input and groups[point.group] == 1
+        policy = model.get_layer(name).dtype_policy
+        return FakeQuantize(
+            *ranges[name], learned=learned and moves, name=name + _SUFFIX, dtype=policy
+        )(tensor)
+
+    return rebuild(model, clone, after)
+
+
+def strip(model: keras.Model) -> tuple[keras.Model, Ranges]:
+    """The lowered float model inside a quantisation-aware one, and its ranges as trained."""
+    check_quantized(model)
+    layers = [layer for layer in model.layers if isinstance(layer, FakeQuantize)]
+    ranges = {layer.name.removesuffix(_SUFFIX): layer.range for layer in layers}
+
+    def clone(layer):
+        config = layer.get_config()
+        if isinstance(layer, FakeQuantize):
+            return None
+        if isinstance(layer, _QuantizedKernel):
+            del config["input_scale"]
+            return _PLAIN[type(layer)].from_config(config)
+        return type(layer).from_config(config)
+
+    return rebuild(model, clone), Ranges(ranges, method="trained")
+
+
+def is_quantized(model) -> bool:
+    """Whether `model` carries this engine's fake quantisation."""
+    return any(isinstance(layer, FakeQuantize) for layer in getattr(model, "layers", []))
+
+
+def check_quantized(model) -> None:
+    """Raise unless `quantize` made the model."""
+    if not is_quantized(model):
+        raise ValueError(
+            f"The model must be quantisation-aware. Received: {getattr(model, 'name', model)!r}, "
+            "which has no fake quantisation. Make one with mobile.quantize_aware."
+        )
+
+
+def bake_transposed(model: keras.Model) -> keras.Model:
+    """A copy for the converter, with plain kernels in transposed convolutions.
+
+    The converter loses the channel axis of their fake quantisation, but quantises a plain kernel
+    by each channel's largest value itself. So the kernel is given on its grid, and a channel
+    that was floored gets one value at its floor.
+    """
+
+    def clone(layer):
+        config = layer.get_config()
+        if not isinstance(layer, QuantizedConv2DTranspose):
+            return type(layer).from_config(config)
+        del config["input_scale"]
+        return keras.layers.Conv2DTranspose.from_config(config)
+
+    baked = rebuild(model, clone)
+    for layer in model.layers:
+        if isinstance(layer, QuantizedConv2DTranspose):
+            bias = ops.convert_to_numpy(layer.bias)
+            kernel = np.array(layer.on_grid(layer.kernel, layer.bias))
+            least = np.maximum(np.abs(bias) * (127 / (layer.input_scale * 2.0**30)), 1e-9)
+            for channel in np.nonzero(np.abs(kernel).max(axis=(0, 1, 3)) < least)[0]:
+                kernel[0, 0, channel, 0] = least[channel]
+            baked.get_layer(layer.name).set_weights([kernel, bias])
+    return baked
+
+
+def rebuild(model, clone=None, after=lambda name, tensor: tensor, batch=None) -> keras.Model:
+    """Copy a functional model with its weights, changing it on the way.
+
+    Args:
+        model: A functional model that uses each layer once.
+        clone: From a layer to its copy, or to None to leave it out; copies all by default.
+        after: From a layer's name and output to what its consumers read; inputs are asked too.
+        batch: The batch size of the copy; the model's own by default.
+    """
+    clone = clone or (lambda layer: type(layer).from_config(layer.get_config()))
+    left_out = set()
+
+    def new_input(tensor):
+        shape = (batch, *tensor.shape[1:]) if batch else tensor.shape
+        return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=tensor.name)
+
+    def new_layer(layer):
+        copy = clone(layer)
+        if copy is None:
+            left_out.add(layer.name)
+            return keras.layers.Identity(name=layer.name)
+        return copy
+
+    inputs = keras.tree.map_structure(new_input, model.input)
+    entry = {id(t): t for t in keras.tree.flatten(inputs)}
+
+    def read(tensor):
+        if isinstance(tensor, keras.KerasTensor) and entry.get(id(tensor)) is tensor:
+            entered = after(tensor.name, tensor)
+            entry[id(tensor)] = entered
+            return entered
+        return entry.get(id(tensor), tensor)
+
+    def call(layer, *args, **kwargs):
+        args, kwargs = keras.tree.map_structure(read, (args, kwargs))
+        if layer.name in left_out:
+            return args[0]
+        return after(layer.name, layer(*args, **kwargs))
+
+    copy = keras.models.clone_model(
+        model, input_tensors=inputs, clone_function=new_layer, call_function=call
+    )
+    for layer in copy.layers:
+        if layer.weights and layer.name in {known.name for known in model.layers}:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    return copy
