@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_se.graph import walk
 from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
+from keras_se.name_maps import from_keras, number_inception, rename
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,7 @@ def load(model: keras.Model, path: str | os.PathLike, transfer: bool = False) ->
     """
     entries = read(path)
     if any(key.endswith(".weight") for key in entries):
-        from keras_se import name_maps
-
-        entries = name_maps.rename(entries, model, str(path))
+        entries = rename(entries, model, str(path))
     return assign(model, entries, transfer=transfer, source=str(path))
 
 
@@ -225,29 +224,21 @@ def _parts(layer, name):
         yield name, layer
 
 
-def _aliases(name):
-    """Yield the names that others use for a part of squeeze-and-excitation.
-
-    `NAME_conv`, `NAME_conv_1`: keras.applications.MobileNetV3. `NAME_reduce`, `NAME_expand`:
-    keras.applications.EfficientNet.
-    """
-    yield name
-    for part, others in (("/reduce", ("_conv", "_reduce")), ("/expand", ("_conv_1", "_expand"))):
-        if name.endswith(part):
-            yield from (name.removesuffix(part) + other for other in others)
-
-
 _ROLES = {"depthwise_kernel": "kernel", "running_mean": "moving_mean"}
 
 
 def _by_layer(entries, wanted):
     """Group the arrays by the name that the model has for their layer."""
-    names = {alias: name for name in wanted for alias in _aliases(name)}
+    theirs = dict.fromkeys(key.rpartition("/")[0] for key in entries)
+    names = number_inception(theirs, wanted)
+    for name in theirs:
+        if name not in wanted and name not in names:
+            names[name] = next((ours for ours in from_keras(name) if ours in wanted), name)
     given = {}
     for key, array in entries.items():
         layer, _, role = key.rpartition("/")
         given.setdefault(names.get(layer, layer), {})[_ROLES.get(role, role)] = array
-    return {name: roles for name, roles in given.items() if roles}
+    return given
 
 
 def _unfold(model, wanted, given):

@@ -30,6 +30,7 @@ def conv_bn(
     activation="relu",
     se=None,
     groups=1,
+    dilation=1,
     padding="same",
     use_bias=False,
     batch_norm=True,
@@ -48,6 +49,7 @@ def conv_bn(
         activation: After BatchNorm.
         se: `SEConfig` of what comes last, or None.
         groups: Groups of the convolution.
+        dilation: Step between the kernel's taps; a 1x1 kernel has none.
         padding: `"same"` (TensorFlow's: the odd pixel at the end), `"valid"`, or `"symmetric"`
             (PyTorch's and Caffe's: half the kernel on every side). The first and the last differ
             only for strides above 1.
@@ -71,6 +73,7 @@ def conv_bn(
         strides=strides,
         padding=padding,
         groups=groups,
+        dilation_rate=1 if kernel_size == 1 else dilation,
         use_bias=use_bias,
         kernel_initializer=kernel_initializer,
         name=f"{name}_conv",
@@ -87,6 +90,7 @@ def depthwise_bn(
     name,
     activation="relu",
     se=None,
+    dilation=1,
     padding="same",
     use_bias=False,
     batch_norm=True,
@@ -100,6 +104,7 @@ def depthwise_bn(
         kernel_size,
         strides=strides,
         padding=padding,
+        dilation_rate=dilation,
         use_bias=use_bias,
         depthwise_initializer=kernel_initializer,
         name=f"{name}_dwconv",

@@ -11,10 +11,28 @@ from dataclasses import asdict, dataclass
 
 import keras
 
-from keras_se.models import mobilenet_v3
+from keras_se.models import (
+    bn_inception,
+    inception_resnet_v2,
+    inverted,
+    mobilenet_v1,
+    mobilenet_v3,
+    resnet,
+    shufflenet_v1,
+    vgg,
+)
 from keras_se.models.base import Network, Options, preprocess, resolve_se
 
-_FAMILIES = (mobilenet_v3,)
+_FAMILIES = (
+    mobilenet_v1,
+    inverted,
+    mobilenet_v3,
+    shufflenet_v1,
+    resnet,
+    vgg,
+    bn_inception,
+    inception_resnet_v2,
+)
 _NETWORKS = {network.name: network for family in _FAMILIES for network in family.NETWORKS}
 
 __all__ = ["Description", "build", "describe", "find", "names"]

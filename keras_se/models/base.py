@@ -28,10 +28,11 @@ class Network:
     Args:
         name: What `keras_se.models.build` calls it.
         source: Paper or code the rows were read from.
-        rows: One frozen dataclass a stage, columns in the paper's order. Each has a column `se`.
+        rows: One frozen dataclass a stage, columns in the paper's order. Each has an `se`.
         body: `(network, options, x) -> (x, features)`, everything but the two ends.
         head: `(network, options, x) -> scores`, from the last feature map to the classifier.
-        se: The paper's own squeeze-and-excitation, in the rows whose `se` is true.
+        se: The paper's own squeeze-and-excitation, in the rows whose `se` is true. A row may also
+            have an `SEConfig` of its own there.
         preprocessing: `(scale, offset)` that take RGB pixels 0..255 to what the body expects.
         input_shape: The size the paper's figures are for.
         classes: Classes of the published network.
@@ -66,7 +67,10 @@ class Options:
 
 def resolve_se(network: Network, se) -> tuple:
     """Return one `SEConfig` or None for each row of `network`."""
-    own = tuple(network.se if row.se else None for row in network.rows)
+    own = tuple(
+        row.se if isinstance(row.se, SEConfig) else network.se if row.se else None
+        for row in network.rows
+    )
     if isinstance(se, str) and se == "default":
         return own
     if se is None:
@@ -131,101 +135,17 @@ def round_channels(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-def activate(x, kind: str | None, name: str):
-    """Apply `relu`, `relu6`, or any Keras activation by name; None applies none."""
-    if kind is None:
-        return x
-    if kind == "relu":
-        return keras.layers.ReLU(name=name)(x)
-    if kind == "relu6":
-        return keras.layers.ReLU(6.0, name=name)(x)
-    return keras.layers.Activation(kind, name=name)(x)
+def pool_and_classify(network, options, x):
+    """End as most networks do: mean over the image, dropout, one dense layer, `predictions`."""
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    if network.dropout:
+        x = keras.layers.Dropout(network.dropout, name="dropout")(x)
+    x = keras.layers.Dense(options.classes, name="predictions")(x)
+    return classify(options, x)
 
 
-@dataclass(frozen=True)
-class Normalizer:
-    """Convolution, BatchNorm, activation, with one family's epsilon and initialisation."""
-
-    epsilon: float = 1e-3
-    momentum: float = 0.99
-    kernel_initializer: Any = "glorot_uniform"
-
-    def conv(
-        self,
-        x,
-        filters,
-        kernel=1,
-        stride=1,
-        activation=None,
-        *,
-        name,
-        bn=None,
-        act=None,
-        groups=1,
-        padding="same",
-        dilation=1,
-    ):
-        """Convolve without bias, normalise, activate. Names default to `NAME_bn`, `NAME_act`."""
-        x, padding = pad(x, kernel, stride, padding, name)
-        x = keras.layers.Conv2D(
-            filters,
-            kernel,
-            stride,
-            padding,
-            groups=groups,
-            dilation_rate=dilation,
-            use_bias=False,
-            kernel_initializer=self.kernel_initializer,
-            name=name,
-        )(x)
-        return activate(self.norm(x, bn or f"{name}_bn"), activation, act or f"{name}_act")
-
-    def depthwise(
-        self,
-        x,
-        kernel=3,
-        stride=1,
-        activation=None,
-        *,
-        name,
-        bn=None,
-        act=None,
-        padding="same",
-        dilation=1,
-    ):
-        """Convolve each channel by itself, normalise, activate."""
-        x, padding = pad(x, kernel, stride, padding, name)
-        x = keras.layers.DepthwiseConv2D(
-            kernel,
-            stride,
-            padding,
-            dilation_rate=dilation,
-            use_bias=False,
-            depthwise_initializer=self.kernel_initializer,
-            name=name,
-        )(x)
-        return activate(self.norm(x, bn or f"{name}_bn"), activation, act or f"{name}_act")
-
-    def norm(self, x, name):
-        """Normalise over the batch."""
-        return keras.layers.BatchNormalization(
-            epsilon=self.epsilon, momentum=self.momentum, name=name
-        )(x)
-
-
-def pad(x, kernel, stride, padding, name):
-    """Pad for a strided convolution and return `(x, padding left to do)`.
-
-    `"same"` is TensorFlow's: one pixel more at the end where the total is odd. `"symmetric"` is
-    PyTorch's and Caffe's: kernel // 2 on each side. They differ only where the stride is 2 and the
-    size even, by a shift of one pixel, which trained weights do notice.
-    """
-    if padding == "symmetric" and stride > 1 and kernel > 1:
-        x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-        return x, "valid"
-    return x, "same" if padding == "symmetric" else padding
-
-
-def add_se(config: SEConfig | None, x, name: str):
-    """Rescale `x` by the squeeze-and-excitation layer of `config`; None leaves it alone."""
-    return x if config is None else config.layer(name=name)(x)
+def classify(options, scores):
+    """Apply the last activation, a layer of its own so that it can be cut off."""
+    if options.classifier_activation is None:
+        return scores
+    return keras.layers.Activation(options.classifier_activation, name="probabilities")(scores)

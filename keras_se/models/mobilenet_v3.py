@@ -3,16 +3,16 @@
 Howard et al., 2019, "Searching for MobileNetV3", arXiv:1905.02244, tables 1 and 2.
 """
 
-import dataclasses
 from dataclasses import dataclass
 
 import keras
 
+from keras_se import blocks
 from keras_se.config import MOBILENET_V3
-from keras_se.models.base import Network, Normalizer, activate, add_se, round_channels
+from keras_se.models.base import Network, classify, round_channels
 
 _SOURCE = "arXiv:1905.02244, tables 1 and 2"
-_NORMALIZER = Normalizer(epsilon=1e-3, momentum=0.999)
+_NORM = {"epsilon": 1e-3, "momentum": 0.999}
 
 
 @dataclass(frozen=True)
@@ -92,70 +92,48 @@ def body(network, options, x):
     """Stem, blocks, last convolution.
 
     Source:
-        Layer names, rounding and the stem's fixed width are those of `keras.applications`, so that
-        its weights load. The squeezed width is a quarter of the expanded, rounded to a multiple
-        of 8. Table 2 prints an SE in the last convolution of Small; no published code has it, and
-        neither has this.
+        Rounding, the stem's fixed width and BatchNorm's settings are those of
+        `keras.applications`, whose weights fit. The squeezed width is a quarter of the expanded,
+        rounded to a multiple of 8. Table 2 prints an SE in the last convolution of Small; no
+        published code has it, and neither has this. With `output_stride=16` the last stage
+        dilates its kernels instead of striding, as for segmentation in section 6.4.
     """
     hs = RE if network.minimalistic else HS
     padding = options.settings["padding"]
-    output_stride = options.settings["output_stride"]
-    x = _NORMALIZER.conv(
-        x, network.stem, 3, 2, hs, name="conv", act="conv_activation", padding=padding
-    )
+    x = blocks.conv_bn(x, network.stem, 3, 2, activation=hs, padding=padding, name="conv", **_NORM)
     features, reached, dilation, came_in = {2: x}, 2, 1, network.stem
     for index, (row, se) in enumerate(zip(network.rows, options.se, strict=True)):
         stride = row.stride
-        if reached * stride > output_stride:
+        if reached * stride > options.settings["output_stride"]:
             stride, dilation = 1, dilation * stride
         reached *= stride
-        x = _bneck(
+        x = blocks.inverted_residual(
             x,
-            dataclasses.replace(row, stride=stride),
-            se,
-            expansion=row.expanded / came_in,
-            width=options.width,
-            prefix=f"expanded_conv_{index}_" if index else "expanded_conv_",
-            minimalistic=network.minimalistic,
+            round_channels(row.out * options.width),
+            stride,
+            expanded=_expanded(x, row, came_in),
+            kernel_size=3 if network.minimalistic else row.kernel,
+            se=se,
+            se_on=options.settings["se_on"],
+            activation=RE if network.minimalistic else row.activation,
             padding=padding,
             dilation=dilation,
+            name=f"block_{index}",
+            **_NORM,
         )
         features[reached] = x
         came_in = row.out
     last = round_channels(x.shape[-1] * 6)
-    x = _NORMALIZER.conv(x, last, name="conv_1", activation=hs, act="conv_1_activation")
-    features[reached] = x
+    x = features[reached] = blocks.conv_bn(x, last, activation=hs, name="conv_1", **_NORM)
     return x, features
 
 
-def _bneck(x, row, se, *, expansion, width, prefix, minimalistic, padding, dilation):
-    activation = RE if minimalistic else row.activation
-    kernel = 3 if minimalistic else row.kernel
-    shortcut = x
-    out = round_channels(row.out * width)
-    if expansion != 1:
-        x = _NORMALIZER.conv(
-            x,
-            round_channels(x.shape[-1] * expansion),
-            activation=activation,
-            name=f"{prefix}expand",
-            act=f"{prefix}expand_activation",
-        )
-    x = _NORMALIZER.depthwise(
-        x,
-        kernel,
-        row.stride,
-        activation,
-        name=f"{prefix}depthwise",
-        act=f"{prefix}depthwise_activation",
-        padding=padding,
-        dilation=dilation,
+def _expanded(x, row, came_in):
+    """Expand what comes in, which another width may have rounded, by the row's own factor."""
+    channels = x.shape[-1]
+    return (
+        channels if row.expanded == came_in else round_channels(channels * row.expanded / came_in)
     )
-    x = add_se(se, x, f"{prefix}squeeze_excite")
-    x = _NORMALIZER.conv(x, out, name=f"{prefix}project")
-    if row.stride == 1 and shortcut.shape[-1] == out:
-        x = keras.layers.Add(name=f"{prefix}add")([shortcut, x])
-    return x
 
 
 def head(network, options, x):
@@ -163,11 +141,11 @@ def head(network, options, x):
     last = round_channels(network.last * max(options.width, 1.0))
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="avg_pool")(x)
     x = keras.layers.Conv2D(last, 1, name="conv_2")(x)
-    x = activate(x, RE if network.minimalistic else HS, "conv_2_activation")
+    x = keras.layers.Activation(RE if network.minimalistic else HS, name="conv_2_act")(x)
     x = keras.layers.Dropout(network.dropout, name="dropout")(x)
     x = keras.layers.Conv2D(options.classes, 1, name="logits")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    return activate(x, options.classifier_activation, "predictions")
+    return classify(options, x)
 
 
 def _network(name, rows, last, minimalistic=False):
@@ -181,7 +159,7 @@ def _network(name, rows, last, minimalistic=False):
         last=last,
         minimalistic=minimalistic,
         dropout=0.2,
-        settings={"padding": "same", "output_stride": 32},
+        settings={"padding": "same", "output_stride": 32, "se_on": "expanded"},
     )
 
 

@@ -19,10 +19,8 @@ def se_layers(model):
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "mobilenet_v3_large"])
 def test_v3_squeezes_where_tables_1_and_2_say(name):
     rows = models.find(name).rows
-    with_se = [f"expanded_conv_{i}_" if i else "expanded_conv_" for i, r in enumerate(rows) if r.se]
-    assert [layer.name for layer in se_layers(small(name))] == [
-        f"{prefix}squeeze_excite" for prefix in with_se
-    ]
+    with_se = [f"block_{i}_se" for i, r in enumerate(rows) if r.se]
+    assert [layer.name for layer in se_layers(small(name))] == with_se
 
 
 def test_minimalistic_twin_has_neither_se_nor_hard_swish_nor_5x5():
@@ -45,7 +43,7 @@ def test_one_config_stands_where_the_paper_has_se():
 def test_a_list_sets_each_stage_so_the_last_may_go_without():
     rows = models.find("mobilenet_v3_small").rows
     model = small("mobilenet_v3_small", se=["default"] * (len(rows) - 1) + [None])
-    assert [layer.name for layer in se_layers(model)][-1] == "expanded_conv_9_squeeze_excite"
+    assert [layer.name for layer in se_layers(model)][-1] == "block_9_se"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +83,7 @@ def test_preprocessing_takes_pixels_to_what_the_network_expects():
     other = small("mobilenet_v3_small", preprocessing=((1 / 255,) * 3, (-0.5, -0.5, -0.5)))
     without.set_weights(with_it.get_weights())
     other.set_weights(with_it.get_weights())
-    assert without.layers[1].name == "conv"
+    assert without.layers[1].name == "conv_conv"
     np.testing.assert_allclose(with_it(pixels), without(pixels / 127.5 - 1), atol=1e-5)
     np.testing.assert_allclose(other(pixels), without(pixels / 255 - 0.5), atol=1e-5)
 
@@ -99,7 +97,7 @@ def test_output_stride_16_dilates_instead_of_striding():
     model = small("mobilenet_v3_small", include_top=False, output_stride=16)
     assert model.output_shape[1:3] == (3, 3)
     dilated = [x.name for x in model.layers if getattr(x, "dilation_rate", (1, 1)) != (1, 1)]
-    assert dilated == [f"expanded_conv_{i}_depthwise" for i in (8, 9, 10)]
+    assert dilated == [f"block_{i}_2_dwconv" for i in (8, 9, 10)]
 
 
 def test_symmetric_padding_changes_no_size():

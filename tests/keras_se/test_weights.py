@@ -2,8 +2,10 @@
 
 import json
 import pickle
+import re
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -79,13 +81,14 @@ def test_folded_weights_compute_the_unfolded_function(tmp_path):
     arrays, folded = named(source), {}
     for key, kernel in arrays.items():
         layer, role = key.rsplit("/", 1)
-        gamma = arrays.get(f"{layer}_bn/gamma")
+        norm = re.sub("(dw)?conv$", "bn", layer)
+        gamma = arrays.get(f"{norm}/gamma")
         if role == "kernel" and gamma is not None:
-            variance = arrays[f"{layer}_bn/moving_variance"] + 1e-3
+            variance = arrays[f"{norm}/moving_variance"] + 1e-3
             factor = gamma / np.sqrt(variance)
-            shaped = factor[:, None] if "depthwise" in layer else factor
+            shaped = factor[:, None] if "dwconv" in layer else factor
             folded[key] = kernel * shaped
-            mean, beta = arrays[f"{layer}_bn/moving_mean"], arrays[f"{layer}_bn/beta"]
+            mean, beta = arrays[f"{norm}/moving_mean"], arrays[f"{norm}/beta"]
             folded[f"{layer}/bias"] = beta - mean * factor
         elif "_bn/" not in key:
             folded[key] = kernel
@@ -120,13 +123,13 @@ def test_another_number_of_classes_keeps_the_body_and_names_what_starts_fresh(tm
 def test_plain_weights_go_into_the_se_twin_whose_se_starts_fresh(tmp_path):
     np.savez(tmp_path / "w.npz", **named(build(0, se=None)))
     loaded = weights.load(build(1), tmp_path / "w.npz", transfer=True)
-    assert all("squeeze_excite" in name for name in loaded.fresh)
+    assert all("_se/" in name for name in loaded.fresh)
     assert len(loaded.fresh) == 2 * 9  # tables 2: nine blocks with SE
 
 
 def test_transfer_does_not_excuse_another_width(tmp_path):
     np.savez(tmp_path / "w.npz", **named(build(0, width=1.0)))
-    with pytest.raises(ValueError, match="expanded_conv_project: needs"):
+    with pytest.raises(ValueError, match="block_0_3_conv: needs"):
         weights.load(build(1), tmp_path / "w.npz", transfer=True)
 
 
@@ -154,7 +157,7 @@ def test_a_pickle_is_refused_unread_with_the_way_to_convert_it(tmp_path, suffix)
 
 
 def test_a_pickle_inside_an_npz_is_refused(tmp_path):
-    np.savez(tmp_path / "w.npz", **{"conv/kernel": np.array([{}], object)})
+    np.savez(tmp_path / "w.npz", **{"conv_conv/kernel": np.array([{}], object)})
     with pytest.raises(ValueError, match="allow_pickle"):
         weights.load(build(), tmp_path / "w.npz")
 
@@ -183,3 +186,14 @@ def test_real_weights_load_by_name():
     model = models.build("mobilenet_v3_small", preprocessing=(1 / 127, -128 / 127))
     loaded = weights.load(model, SHARED / "weights" / "mobilenet_v3_small_imagenet.npz")
     assert not loaded.fresh
+
+
+def test_names_of_keras_applications_are_known():
+    source = keras.applications.MobileNetV3Small(
+        weights=None, input_shape=(32, 32, 3), classes=5, include_preprocessing=False
+    )
+    randomize(source)
+    target = build(1, width=1.0, preprocessing=False)
+    weights.assign(target, named(source))
+    x = image(source) / 127.5 - 1
+    np.testing.assert_allclose(target(x), source(x), atol=1e-4)
