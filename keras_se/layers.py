@@ -150,16 +150,8 @@ class SqueezeExcite(_Excite):
         least width: `keras_se.PAPER.layer()`.
     """
 
-    fields = (
-        "reduction",
-        "min_channels",
-        "divisor",
-        "pool",
-        "activation",
-        "gate",
-        "use_bias",
-        "round_limit",
-    )
+    fields = ("reduction", "min_channels", "divisor", "round_limit")
+    fields += ("pool", "activation", "gate", "use_bias")
 
     def __init__(
         self,
@@ -213,8 +205,8 @@ class SqueezeExcite(_Excite):
     def _excite(self, x):
         """The gate, of one position (of every position where `pool` is None)."""
         x = self.reduce(self._squeeze(x))
-        x = self.expand(_function(self.activation)(x))
-        return _function(self.gate)(x)
+        x = self.expand(keras.activations.get(self.activation)(x))
+        return keras.activations.get(self.gate)(x)
 
     def _squeeze(self, x):
         if self.pool is None:
@@ -290,7 +282,7 @@ class SpatialSqueezeExcite(_Excite):
 
     def call(self, inputs):
         self._check_dtype(inputs)
-        return ops.multiply(inputs, _function(self.gate)(self.reduce(inputs)))
+        return ops.multiply(inputs, keras.activations.get(self.gate)(self.reduce(inputs)))
 
 
 @keras.saving.register_keras_serializable(package="keras_se")
@@ -300,10 +292,11 @@ class ConcurrentSqueezeExcite(_Excite):
         y = cSE(x) + sSE(x)  # aggregate="add"
 
     Args:
+        reduction: Input channels over squeezed width, at least 1.
         aggregate: `"add"`, `"max"`, `"mul"` (all elementwise) or `"concat"` (cSE's channels,
             then sSE's).
-        reduction: This and the others as in `SqueezeExcite`. The gate, biases, initialiser and
-            regulariser are for both branches.
+        **kwargs: All others are as in `SqueezeExcite`; `gate`, `use_bias`, `kernel_initializer` and
+            `kernel_regularizer` hold for both branches.
 
     Input shape:
         As of `SqueezeExcite`.
@@ -325,11 +318,10 @@ class ConcurrentSqueezeExcite(_Excite):
         arXiv:1808.08127 compares all four.
     """
 
-    fields = ("aggregate", *SqueezeExcite.fields)
+    fields = (*SqueezeExcite.fields, "aggregate")
 
     def __init__(
         self,
-        aggregate="add",
         reduction=16,
         min_channels=8,
         divisor=1,
@@ -337,6 +329,7 @@ class ConcurrentSqueezeExcite(_Excite):
         activation="relu",
         gate="sigmoid",
         use_bias=True,
+        aggregate="add",
         round_limit=0.9,
         kernel_initializer="glorot_uniform",
         kernel_regularizer=None,
@@ -349,7 +342,6 @@ class ConcurrentSqueezeExcite(_Excite):
             data_format=data_format,
             **kwargs,
         )
-        self.aggregate = aggregate
         self.reduction = reduction
         self.min_channels = min_channels
         self.divisor = divisor
@@ -357,6 +349,7 @@ class ConcurrentSqueezeExcite(_Excite):
         self.activation = activation
         self.gate = gate
         self.use_bias = use_bias
+        self.aggregate = aggregate
         self.round_limit = round_limit
         self._config(kind="scse")
 
@@ -390,10 +383,6 @@ class ConcurrentSqueezeExcite(_Excite):
         if self.aggregate == "concat":
             shape[self._channel_axis()] *= 2
         return tuple(shape)
-
-
-def _function(activation):
-    return keras.activations.get(activation)
 
 
 def _positions(x, channel_axis):
