@@ -47,8 +47,10 @@ def names() -> list[str]:
     return list(_NETWORKS)
 
 
-def find(name: str) -> Network:
+def find(name: str | Network) -> Network:
     """Return the record of a network: its rows, source and defaults."""
+    if isinstance(name, Network):
+        return name
     if name not in _NETWORKS:
         raise ValueError(
             f"`name` must be a network that keras_se.models knows. Received: name={name!r}. "
@@ -58,7 +60,7 @@ def find(name: str) -> Network:
 
 
 def build(
-    name: str,
+    name: str | Network,
     se="default",
     input_shape=None,
     classes: int | None = None,
@@ -72,7 +74,7 @@ def build(
     """Build a network with random weights.
 
     Args:
-        name: One of `names()`.
+        name: One of `names()`, or a record of your own: `dataclasses.replace(find(...), rows=...)`.
         se: `"default"` for the paper's own squeeze-and-excitation, None for none, an `SEConfig`
             for another one where the paper has it (everywhere if it has none), or a list of
             these, one a row of the network.
@@ -101,6 +103,7 @@ def build(
     (None, 10)
     """
     network = find(name)
+    name = network.name
     unknown = sorted(set(settings) - set(network.settings))
     if unknown:
         raise ValueError(
