@@ -93,11 +93,27 @@ def check_functional(model):
 
 
 def open_layer(layer: keras.Layer, *args, **kwargs):
-    """What the `call` of `layer` does, applied to symbolic tensors through a clone of it."""
-    clone = type(layer).from_config(layer.get_config())
-    clone(*args, **kwargs)  # builds it
-    clone.set_weights(layer.get_weights())
-    return clone.call(*args, **kwargs)
+    """What the `call` of `layer` does to symbolic tensors; the layer itself is left as it is."""
+    return _twin(layer, {}).call(*args, **kwargs)
+
+
+def _twin(value, twins):
+    """A layer with the same weights whose own lists, and those of the layers in it, are copies.
+
+    A call of it on symbolic tensors is then recorded in the copies. `from_config` would do for
+    layers whose configuration is complete, which many are not.
+    """
+    if isinstance(value, keras.layers.Layer):
+        if id(value) not in twins:
+            twins[id(value)] = object.__new__(type(value))
+            vars(twins[id(value)]).update({k: _twin(v, twins) for k, v in vars(value).items()})
+        return twins[id(value)]
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        copies = [_twin(x, twins) for x in value]
+        return tuple(copies) if isinstance(value, tuple) else copies
+    if isinstance(value, dict):
+        return {k: _twin(x, twins) for k, x in value.items()}
+    return value
 
 
 def _read_model(model, refs, path, opener, graph):

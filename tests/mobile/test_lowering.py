@@ -320,6 +320,16 @@ def test_a_layer_without_a_rule_is_opened():
     assert_equal(model_of(lambda x: Scaled()(conv(x))))
 
 
+def test_opening_a_layer_leaves_no_trace_in_it():
+    model = model_of(lambda x: Scaled(name="scaled")(conv(x)))
+    layer = model.get_layer("scaled")
+    before = len(layer._inbound_nodes), len(layer.inner._inbound_nodes), sorted(vars(layer))
+    lower(model)
+    assert before == (
+        len(layer._inbound_nodes), len(layer.inner._inbound_nodes), sorted(vars(layer))
+    )  # fmt: skip
+
+
 def test_a_subclass_that_computes_the_same_has_the_same_rule():
     assert kinds(assert_equal(model_of(Wider(3, 1)))) == {"Conv2D": 1}
 

@@ -100,3 +100,39 @@ def test_our_mobilenet_v3_small_with_every_kind_of_se(se, photographs):
         width=0.5, classifier_activation=None,
     )  # fmt: skip
     assert_lowered_equal(with_statistics_of(model, photographs), photographs)
+
+
+def test_kimm_mobilenet_v3(photographs):
+    kimm = pytest.importorskip("kimm", reason="kimm is not installed: pip install kimm")
+    model = kimm.models.MobileNetV3W100Small(
+        weights=None, input_shape=(SIZE, SIZE, 3), classifier_activation="linear"
+    )
+    assert_lowered_equal(with_statistics_of(model, photographs), photographs)
+
+
+def test_keras_hub_mobilenet_v3(photographs):
+    reason = "keras-hub is not installed: pip install keras-hub"
+    keras_hub = pytest.importorskip("keras_hub", reason=reason, exc_type=ImportError)
+    model = keras_hub.models.MobileNetBackbone(
+        stackwise_expansion=[[40, 56], [64, 144, 144]],
+        stackwise_num_blocks=[2, 3],
+        stackwise_num_filters=[[16, 16], [24, 24, 24]],
+        stackwise_kernel_size=[[3, 3], [5, 5, 5]],
+        stackwise_num_strides=[[2, 1], [2, 1, 1]],
+        stackwise_se_ratio=[[None, None], [0.25, 0.25, 0.25]],
+        stackwise_activation=[["relu", "relu"], ["hard_swish"] * 3],
+        stackwise_padding=[[1, 1], [2, 2, 2]],
+        output_num_filters=96,
+        input_activation="hard_swish",
+        output_activation="hard_swish",
+        input_num_filters=16,
+        image_shape=(SIZE, SIZE, 3),
+        depthwise_filters=8,
+        depthwise_stride=1,
+        depthwise_residual=False,
+        last_layer_filter=128,
+        squeeze_and_excite=0.5,
+    )
+    assert_lowered_equal(
+        with_statistics_of(model, photographs / 127.5 - 1), photographs / 127.5 - 1
+    )
