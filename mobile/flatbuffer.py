@@ -73,6 +73,7 @@ class Operator:
     outputs: tuple[Tensor, ...]
     options: dict = field(default_factory=dict)
     custom: bool = False
+    version: int = 1
 
     @property
     def activation(self):
@@ -98,7 +99,7 @@ class Operator:
     @property
     def origin(self):
         """Where it came from, as far as the file tells: number, name, tensor."""
-        made = self.outputs[0].name if self.outputs else "nothing"
+        made = self.outputs[0].name.split(";")[0] if self.outputs else "nothing"
         return f"operator {self.index} {self.name}, which makes {made!r}"
 
 
@@ -268,11 +269,11 @@ def _subgraph(generated, packed, graph, names):
     tensors = tuple(_tensor(generated, packed, i, t) for i, t in enumerate(graph.tensors or []))
     operators = []
     for number, op in enumerate(graph.operators or []):
-        name, custom = names[op.opcodeIndex]
+        name, custom, version = names[op.opcodeIndex]
         options = schema.options(generated, op.builtinOptions or op.builtinOptions2)
         inputs = tuple(tensors[i] if i >= 0 else None for i in schema.ints(op.inputs))
         outputs = tuple(tensors[i] for i in schema.ints(op.outputs))
-        operators.append(Operator(number, name, inputs, outputs, options, custom))
+        operators.append(Operator(number, name, inputs, outputs, options, custom, version))
     return Subgraph(
         schema.text(graph.name),
         tensors,

@@ -80,10 +80,11 @@ def load():
 
 
 def operator_name(schema, code):
-    """Return an operator code's name, and whether it is a custom one."""
+    """Return an operator code's name, whether it is a custom one, and its version."""
     builtin = max(code.builtinCode, code.deprecatedBuiltinCode)  # files before 2020 use the latter
     name = enum(schema.BuiltinOperator)[builtin]
-    return (text(code.customCode), True) if name == "CUSTOM" else (name, False)
+    custom = name == "CUSTOM"
+    return text(code.customCode) if custom else name, custom, code.version
 
 
 def options(schema, options):
