@@ -13,6 +13,7 @@ from mobile import schema
 from mobile.records import TensorSpec, content_of, table
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
+_NAMELESS = ("StatefulPartitionedCall", "PartitionedCall", "tfl.", "arith.", "serving_default")
 _SHAPE_ARITHMETIC = ("SHAPE", "PACK", "STRIDED_SLICE", "GATHER", "CONCATENATION", "REDUCE_PROD")
 
 
@@ -98,9 +99,23 @@ class Operator:
 
     @property
     def origin(self):
-        """Where it came from, as far as the file tells: number, name, tensor."""
-        made = self.outputs[0].name.split(";")[0] if self.outputs else "nothing"
-        return f"operator {self.index} {self.name}, which makes {made!r}"
+        """Where it came from, as far as the file tells: number, name, tensor.
+
+        The converter names tensors after layers, but not the last and the quantised ones: then what
+        the operator reads tells more.
+        """
+        where = f"operator {self.index} {self.name}"
+        made = [t.name for t in self.outputs]
+        named = [name for name in made if not name.startswith(_NAMELESS)]
+        if not named:
+            read = [t.name for t in (*self.inputs[1:], *self.inputs[:1]) if t is not None]
+            named = [name for name in read if not name.startswith(_NAMELESS)]
+            return f"{where}, which reads {_first(named)!r}" if named else where
+        return f"{where}, which makes {_first(named)!r}"
+
+
+def _first(names):
+    return names[0].split(";")[0]
 
 
 @dataclass(frozen=True)
