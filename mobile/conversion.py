@@ -15,7 +15,7 @@ import warnings
 import keras
 import numpy as np
 
-from mobile import flatbuffer, quantization, schema
+from mobile import flatbuffer, lowering, quantization, schema
 from mobile.quantization import keras_engine
 from mobile.records import Artifact, Preprocessing
 
@@ -98,7 +98,7 @@ def _int16x8(model, calibration, target):
             "Scheme 'int16x8' finds its ranges from images. Received: calibration=None. "
             "Pass 100 or more training images as `calibration`."
         )
-    core, preprocessing = cut_preprocessing(quantization.lower_once(model, target))
+    core, preprocessing = cut_preprocessing(lowering.lower(model, target))
     images = np.asarray(calibration, np.float32)
     images = preprocessing.apply(images) if preprocessing else images
     content = _tflite(core, samples=images, types=("int16", "int16"))
@@ -125,15 +125,12 @@ def _tflite(model, float16=False, types=("float32", "float32"), quantized=False,
     """Trace a model with batch 1 and constant weights, and run the TFLite converter on it."""
     import tensorflow as tf
 
-    specs = [
-        tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name=tensor.name.split(":")[0])
-        for tensor in model.inputs
-    ]
     with quiet():
-        function = tf.function(_forward(model), autograph=False)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions(
-            [function.get_concrete_function(*specs)], model
-        )
+        if isinstance(model, keras.Model):
+            traced = _trace(model)
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], model)
+        else:
+            converter = tf.lite.TFLiteConverter.from_keras_model(model)
         if float16:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = [tf.float16]
@@ -157,12 +154,10 @@ def _tflite(model, float16=False, types=("float32", "float32"), quantized=False,
             ) from error
 
 
-def _forward(model):
-    """The model as a function whose weights are constants of the graph."""
+def _trace(model):
+    """The model as a concrete function of batch 1, whose weights are constants of the graph."""
     import tensorflow as tf
 
-    if not isinstance(model, keras.Model):
-        return lambda *inputs: model(inputs[0] if len(inputs) == 1 else inputs, training=False)
     values = [(variable, variable.numpy()) for variable in model.variables]
 
     def forward(*inputs):
@@ -172,13 +167,19 @@ def _forward(model):
         with keras.StatelessScope(state_mapping=constants):
             return model(inputs, training=False)
 
-    return forward
+    specs = [
+        tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name=tensor.name.split(":")[0])
+        for tensor in model.inputs
+    ]
+    return tf.function(forward, autograph=False).get_concrete_function(*specs)
 
 
 def _name_after_layers(content, model):
     """Rename inputs as in Keras, operators' outputs to layers, constants to `layer/kernel`."""
     file = flatbuffer.read(content)
-    known = {layer.name for layer in model.layers}
+    # tfmot's wrappers and their layers are one model deeper.
+    layers = [deep for layer in model.layers for deep in getattr(layer, "layers", [layer])]
+    known = {layer.name.removeprefix("quant_") for layer in layers}
     indices = file.subgraphs[0].input_indices
     names = dict(zip(indices, (t.name.split(":")[0] for t in model.inputs), strict=True))
     for operator in file.operators:
@@ -203,7 +204,7 @@ def _parts(operator):
 
 def _layer_in(name, known):
     """The layer in a converter's name such as 'model_1/stem_1/convolution'."""
-    for part in name.split("/"):
+    for part in name.replace("quant_", "").split("/"):
         stem = part.rpartition("_")[0] if part.rpartition("_")[2].isdigit() else part
         for candidate in (part, stem, stem.removesuffix("_range")):
             if candidate in known:

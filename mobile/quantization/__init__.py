@@ -24,7 +24,7 @@ def quantize_aware(
     """Make a model that computes as its int8 .tflite will, and trains.
 
     Args:
-        model: Any functional Keras model; it is lowered first unless it is lowered already.
+        model: Any functional Keras model; it is lowered for `target` first.
         calibration: Images for the ranges, 100 or more. Not needed where `ranges` are given.
         engine: `keras` for a `keras.Model`; `tfmot` for a `tf_keras.Model` made with
             tensorflow-model-optimization. Both carry out the same scheme.
@@ -46,7 +46,9 @@ def quantize_aware(
             "Quantisation needs ranges. Received: neither `calibration` nor `ranges`. Pass 100 "
             "or more training images as `calibration`."
         )
-    lowered = lower_once(model, target)
+    from mobile.lowering import lower
+
+    lowered = lower(model, target)  # of a lowered model: the same again
     if ranges is None:
         ranges = calibrate(lowered, calibration, method=method)
     if engine == "keras":
@@ -71,14 +73,3 @@ def strip(model):
     from mobile.quantization import keras_engine
 
     return keras_engine.strip(model)
-
-
-def lower_once(model, target="xnnpack"):
-    """The lowered form of a model; a model that is lowered already comes back as it is."""
-    from mobile.quantization import scheme
-
-    if scheme.is_lowered(model):
-        return model
-    from mobile import lowering
-
-    return lowering.lower(model, target=target)

@@ -296,10 +296,13 @@ def rebuild(model, clone=None, after=lambda name, tensor: tensor, batch=None) ->
     """
     clone = clone or (lambda layer: type(layer).from_config(layer.get_config()))
     left_out = set()
+    # An unnamed Input has a tensor of another name than its layer.
+    entrances = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
+    names = {id(layer.output): layer.name for layer in entrances}
 
     def new_input(tensor):
         shape = (batch, *tensor.shape[1:]) if batch else tensor.shape
-        return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=tensor.name)
+        return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=names[id(tensor)])
 
     def new_layer(layer):
         copy = clone(layer)

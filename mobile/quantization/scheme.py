@@ -43,7 +43,7 @@ _INPUTS_RANGE = {
     "AveragePooling2D",
     "ZeroPadding2D",
     "Cropping2D",
-} | {"UpSampling2D", "Reshape", "Flatten", "Permute", "Slice", "DepthToSpace"}
+} | {"UpSampling2D", "Resizing", "Reshape", "Flatten", "Permute", "Slice", "DepthToSpace"}
 # The integer kernels compute these with an output scale that is part of their definition.
 _KERNEL_DECIDES = {"sigmoid", "tanh", "softmax"}
 
@@ -123,19 +123,6 @@ def plan(model: keras.Model) -> Scheme:
                 "there, report the layer."
             )
     return Scheme(group.apply(points), reads, inputs)
-
-
-def is_lowered(model) -> bool:
-    """Whether a model is made only of what `mobile.lower` produces."""
-
-    def plain(layer):
-        kind = type(layer).__name__
-        if kind in WEIGHTED:
-            linear = activation_of(layer) in {"linear", "relu", "relu6"}
-            return kind != "Dense" and layer.use_bias and linear
-        return kind == "InputLayer" or kind in (_OWN_RANGE | _INPUTS_RANGE) - {"Flatten"}
-
-    return all(plain(layer) for layer in getattr(model, "layers", [None]))
 
 
 def activation_of(layer: keras.layers.Layer) -> str:

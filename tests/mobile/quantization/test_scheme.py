@@ -86,9 +86,3 @@ def test_groups_get_the_hull_of_their_members(lowered):
 def test_missing_ranges_are_named(lowered):
     with pytest.raises(ValueError, match="stem"):
         scheme.complete(scheme.plan(lowered), {})
-
-
-def test_only_a_lowered_model_counts_as_lowered(lowered):
-    assert scheme.is_lowered(lowered)
-    assert not scheme.is_lowered(_model(keras.layers.BatchNormalization()))
-    assert not scheme.is_lowered(_model(keras.layers.Conv2D(4, 1, activation="silu")))
