@@ -68,7 +68,12 @@ def trace(
         TypeError: The model is not functional, or what an opener returns cannot be traced.
     """
     check_functional(model)
-    graph = Graph([Ref(x.name, keras.KerasTensor(x.shape, x.dtype)) for x in model.inputs])
+    # An unnamed Input has a tensor of another name than its layer.
+    entrances = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
+    names = {id(layer.output): layer.name for layer in entrances}
+    graph = Graph(
+        [Ref(names.get(id(x), x.name), keras.KerasTensor(x.shape, x.dtype)) for x in model.inputs]
+    )
     graph.outputs = _read_model(model, graph.inputs, (), opener, graph)
     return graph
 

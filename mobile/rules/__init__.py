@@ -85,6 +85,7 @@ def rule_for(operation):
 
 def rule(*kinds):
     """Register the decorated function for layer classes and operation names."""
+
     def register(function):
         for kind in kinds:
             RULES[kind] = function

@@ -26,31 +26,41 @@ _OPERATIONS = {
 }
 
 
-def activate(low, v, function, node) -> Value:
-    """Apply a Keras activation function to `v`."""
-    name = keras.activations.serialize(function) if function is not None else "linear"
-    name = name if isinstance(name, str) else name.get("config", name)
-    act = f"{node.name}_{name}" if isinstance(name, str) else f"{node.name}_activation"
-    if name == "linear":
+def activate(low, v, function, name) -> Value:
+    """Apply a Keras activation function to `v`; `name` is that of the last layer it becomes."""
+    kind = activation_name(function)
+    if kind == "linear":
         return v
-    if name in ("relu", "relu6"):
-        return low.relu(v, act, six=name == "relu6")
-    if name == "hard_sigmoid":
-        return _hard_sigmoid(low, v, act)
-    if name == "hard_silu":
+    if kind in ("relu", "relu6"):
+        return low.relu(v, name, six=kind == "relu6")
+    if kind == "hard_sigmoid":
+        return _hard_sigmoid(low, v, name)
+    if kind == "hard_silu":
         x = Value(low.true(v), flat=v.flat)
         if low.target.hard_swish:
-            return Value(_emit(low, x.tensor, "hard_silu", act), flat=v.flat)
-        return low.multiply([x, _hard_sigmoid(low, x, f"{act}_gate")], act)
-    if name == "silu":
+            return Value(_emit(low, x.tensor, "hard_silu", name), flat=v.flat)
+        return low.multiply([x, _hard_sigmoid(low, x, f"{name}_gate")], name)
+    if kind == "silu":
         x = Value(low.true(v), flat=v.flat)
-        gate = Value(_emit(low, x.tensor, "sigmoid", f"{act}_gate"))
-        return low.multiply([x, gate], act)
-    if name == "leaky_relu":
-        return low.through(v, _L.LeakyReLU, act, negative_slope=0.2)
-    if name == "softmax" and v.flat:
+        gate = Value(_emit(low, x.tensor, "sigmoid", f"{name}_gate"))
+        return low.multiply([x, gate], name)
+    if kind == "leaky_relu":
+        return low.through(v, _L.LeakyReLU, name, negative_slope=0.2)
+    if kind == "softmax" and v.flat:
         v = low.unflattened(v)
-    return Value(_emit(low, low.true(v), function, act), flat=v.flat)
+    return Value(_emit(low, low.true(v), function, name), flat=v.flat)
+
+
+def activation_name(function) -> str:
+    """The name of a Keras activation function; `linear` for None."""
+    name = "linear" if function is None else keras.activations.serialize(function)
+    return name if isinstance(name, str) else "activation"
+
+
+def activated(low, v, layer, node) -> Value:
+    """The activation that a convolution or dense layer brings along."""
+    kind = activation_name(layer.activation)
+    return activate(low, v, layer.activation, f"{node.name}_{kind}")
 
 
 def _emit(low, tensor, function, name):
@@ -65,13 +75,13 @@ def _hard_sigmoid(low, v, name):
 
 @rule(_L.Activation)
 def _activation(low, node, v):
-    return activate(low, v, node.operation.activation, node)
+    return activate(low, v, node.operation.activation, node.name)
 
 
 @rule(*_OPERATIONS)
 def _operation(low, node, v):
     name = _OPERATIONS[type(node.operation).__name__]
-    return activate(low, v, keras.activations.get(name), node)
+    return activate(low, v, keras.activations.get(name), node.name)
 
 
 @rule(_L.ReLU, "ReLU")  # the operation is that of keras.activations.relu

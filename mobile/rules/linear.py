@@ -8,7 +8,7 @@ import numpy as np
 from mobile import layers as own
 from mobile.lowering import Value
 from mobile.rules import RULES, as_channels, constant_of, rule, unsupported
-from mobile.rules.activations import activate
+from mobile.rules.activations import activated
 
 _L = keras.layers
 
@@ -41,7 +41,7 @@ def _conv(low, node, v):
     kernel, bias = _weights(layer, layer.filters)
     options = _conv_options(layer) | {"groups": layer.groups}
     y = low.linear(v, kernel, bias, node.name, kind=_L.Conv2D, **options)
-    return activate(low, y, layer.activation, node)
+    return activated(low, y, layer, node)
 
 
 @rule(_L.DepthwiseConv2D)
@@ -51,7 +51,7 @@ def _depthwise(low, node, v):
     kernel = np.asarray(layer.get_weights()[0], "float64")
     kernel, bias = _weights(layer, kernel.shape[2] * kernel.shape[3])
     y = low.linear(v, kernel, bias, node.name, **_conv_options(layer))
-    return activate(low, y, layer.activation, node)
+    return activated(low, y, layer, node)
 
 
 @rule(_L.SeparableConv2D)
@@ -63,7 +63,7 @@ def _separable(low, node, v):
     none = np.zeros(depthwise.shape[2] * depthwise.shape[3])
     y = low.linear(v, depthwise, none, f"{node.name}_depthwise", **_conv_options(layer))
     y = low.linear(y, pointwise, bias, node.name, kind=_L.Conv2D)
-    return activate(low, y, layer.activation, node)
+    return activated(low, y, layer, node)
 
 
 @rule(_L.Conv2DTranspose)
@@ -74,7 +74,7 @@ def _conv_transpose(low, node, v):
     options = _conv_options(layer) | {"output_padding": layer.output_padding}
     low.tensor(v)
     y = low.linear(v, kernel, bias, node.name, kind=_L.Conv2DTranspose, **options)
-    return activate(low, y, layer.activation, node)
+    return activated(low, y, layer, node)
 
 
 @rule(_L.Dense)
@@ -90,7 +90,7 @@ def _dense(low, node, v):
     window = tuple(t.shape[1:3]) if v.flat else (1, 1)
     kernel = kernel.reshape(*window, t.shape[-1], layer.units)
     y = low.linear(v, kernel, bias, node.name, kind=_L.Conv2D)
-    return activate(low, y, layer.activation, node)
+    return activated(low, y, layer, node)
 
 
 # Constants: each is `v * gain + offset`

@@ -43,6 +43,12 @@ def mean(low, v, name, keepdims) -> Value:
     return Value(t, v.scale, flat=not keepdims)
 
 
+@rule(own.Mean)
+def _mean_layer(low, node, v):
+    axis = node.operation.axis
+    return Value(low.emit(own.Mean, low.tensor(low.uniform(v)), name=node.name, axis=axis), v.scale)
+
+
 @rule(_L.GlobalMaxPooling2D)
 def _global_max(low, node, v):
     y = low.through(v, _L.GlobalMaxPooling2D, node.name, keepdims=True)
@@ -119,6 +125,12 @@ def _shares(size, k, stride):
     before = max((steps - 1) * stride + k - size, 0) // 2
     starts = np.arange(steps) * stride - before
     return (np.minimum(starts + k, size) - np.maximum(starts, 0)) / k
+
+
+@rule(own.ScaleMap)
+def _scale_map(low, node, v):
+    values = node.operation.values
+    return Value(low.emit(own.ScaleMap, low.tensor(v), name=node.name, values=values), v.scale)
 
 
 # Padding, cutting, resizing
