@@ -1,16 +1,13 @@
 """Put trained weights into a model, and account for every one of them.
 
-Read (`read`), rename (`name_maps`), match by layer name (`assign`): what is left over on either
-side is an error that lists it. Nothing is ever unpickled.
+Read (`weight_files`), rename (`name_maps`), match by layer name (`assign`): what is left over on
+either side is an error that lists it. Nothing is ever unpickled.
 """
 
-import json
 import math
 import os
 import re
-import struct
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,6 +15,7 @@ import numpy as np
 from keras_se.graph import walk
 from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
 from keras_se.name_maps import from_keras, number_inception, rename
+from keras_se.weight_files import read
 
 
 @dataclass(frozen=True)
@@ -78,101 +76,6 @@ def load(model: keras.Model, path: str | os.PathLike, transfer: bool = False) ->
     return assign(model, entries, transfer=transfer, source=str(path))
 
 
-def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read a weight file into arrays by name, without executing anything in it."""
-    path = Path(path)
-    readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".h5": _read_h5}
-    if path.suffix in (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar"):
-        raise ValueError(
-            f"`path` must be a file that can be read without running code in it. Received: "
-            f"{path.name}, which holds a pickle. Convert it where torch is installed:\n"
-            f"  state = torch.load({path.name!r}, weights_only=True)\n"
-            f"  safetensors.torch.save_file("
-            f"{{k: v.contiguous() for k, v in state.items()}}, {path.stem + '.safetensors'!r})"
-        )
-    if path.suffix not in readers:
-        raise ValueError(
-            f"`path` must end in one of {', '.join(readers)}. Received: {path.name}. Save the "
-            f"weights with numpy.savez(path, **{{'LAYER/kernel': array}}) or model.save_weights."
-        )
-    return readers[path.suffix](path)
-
-
-def _read_npz(path):
-    with np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
-
-
-_SAFE_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
-
-
-def _read_safetensors(path):
-    """Read header length, JSON header, raw arrays (huggingface.co/docs/safetensors)."""
-    data = path.read_bytes()
-    length = struct.unpack("<Q", data[:8])[0] if len(data) >= 8 else len(data)
-    if 8 + length > len(data):
-        raise ValueError(
-            f"A .safetensors file must begin with the length of its header. Received: {path.name} "
-            f"of {len(data)} bytes, which is cut off. Fetch it again."
-        )
-    header = json.loads(data[8 : 8 + length])
-    arrays = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        if entry["dtype"] not in _SAFE_DTYPES:
-            raise ValueError(
-                f"Weights must be of a type among {', '.join(_SAFE_DTYPES)}. Received: "
-                f"{entry['dtype']} for {name!r} in {path.name}. Convert it to float32 first."
-            )
-        begin, end = (8 + length + offset for offset in entry["data_offsets"])
-        array = np.frombuffer(data[begin:end], _SAFE_DTYPES[entry["dtype"]])
-        if entry["dtype"] == "BF16":  # the upper half of a float32
-            array = (array.astype("<u4") << 16).view("<f4")
-        arrays[name] = array.reshape(entry["shape"])
-    return arrays
-
-
-def _read_h5(path):
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        root = file.get("model_weights", file)
-        if "layer_names" in root.attrs:  # Keras 1 and 2: LAYER/LAYER/kernel:0
-            return {
-                f"{_text(layer)}/{_text(name).split('/')[-1].removesuffix(':0')}": np.array(
-                    root[_text(layer)][_text(name)]
-                )
-                for layer in root.attrs["layer_names"]
-                for name in root[_text(layer)].attrs["weight_names"]
-            }
-        return dict(_read_h5_group(file["layers"], ""))
-
-
-def _read_h5_group(group, prefix):
-    """Keras 3: GROUP/vars has the layer's name as an attribute and its variables by number."""
-    for key, child in group.items():
-        if key == "vars" or not hasattr(child, "items"):
-            continue
-        variables = child.get("vars")
-        named = variables is not None and "name" in variables.attrs
-        name = f"{prefix}{_text(variables.attrs['name'])}" if named else f"{prefix}{key}"
-        roles = _roles(key, 0 if variables is None else len(variables))
-        for index, role in enumerate(roles):
-            yield f"{name}/{role}", np.array(variables[str(index)])
-        yield from _read_h5_group(child, prefix if key == "layers" else f"{name}/")
-
-
-def _roles(kind, count):
-    if kind.startswith("batch_normalization"):
-        return ("gamma", "beta", "moving_mean", "moving_variance")[4 - count :]
-    return ("kernel", "bias")[:count]
-
-
-def _text(value):
-    return value.decode() if isinstance(value, bytes) else value
-
-
 def assign(
     model: keras.Model, entries: dict, transfer: bool = False, source: str = "the given weights"
 ) -> Loaded:
@@ -196,6 +99,113 @@ def assign(
     for name, arrays in values.items():
         wanted[name].set_weights(arrays)
     return Loaded(tuple(values), tuple(fresh), tuple(unused_entries))
+
+
+_APPLICATIONS = (
+    # their name, our name, and what they do to the pixels outside the model
+    (r"mobilenet_(?P<width>[\d.]+)_.*", "mobilenet_v1", "tf"),
+    (r"mobilenetv2_(?P<width>[\d.]+)_.*", "mobilenet_v2", "tf"),
+    (r"MobileNetV3Small", "mobilenet_v3_small", None),
+    (r"MobileNetV3Large", "mobilenet_v3_large", None),
+    (r"efficientnetb0", "efficientnet_b0", None),
+    (r"resnet(?P<depth>50|101|152)", "resnet{depth}", "caffe"),
+    (r"vgg16", "vgg16_bn", "caffe"),
+    (r"inception_resnet_v2", "inception_resnet_v2", "tf"),
+)
+_CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB; the models read BGR
+
+
+def from_keras_applications(
+    source: keras.Model, width: float | None = None, pixels: bool = False
+) -> keras.Model:
+    """Build our network with the weights of a `keras.applications` model; it computes the same.
+
+    Args:
+        source: MobileNet, MobileNetV2, MobileNetV3Small or -Large, EfficientNetB0, ResNet50, -101
+            or -152, VGG16, or InceptionResNetV2, as `keras.applications` names them.
+        width: Its `alpha`; None to read it in the model's name (V3's does not tell: 1).
+        pixels: Whether ours takes RGB pixels 0..255 where the source wants its
+            `preprocess_input` called first; ResNet and VGG are turned from BGR to RGB.
+
+    Returns:
+        A `keras.Model`. A convolution's bias is moved into the BatchNorm behind it.
+
+    Raises:
+        ValueError: The model is none of these.
+
+    Example:
+
+    >>> theirs = keras.applications.MobileNetV2((32, 32, 3), 0.35, weights=None)
+    >>> ours = from_keras_applications(theirs)
+    >>> ours.name
+    'mobilenet_v2'
+    """
+    from keras_se.models import build
+
+    name, told, mode = _recognize(source)
+    layers = {layer.name: layer for layer in source.layers}
+    top = next((n for n in ("predictions", "conv_preds", "logits") if n in layers), None)
+    entries = {
+        w.path: value
+        for w, value in zip(source.weights, source.get_weights(), strict=True)
+        if not w.path.startswith("normalization")
+    }
+    preprocessing = _leading_preprocessing(source)
+    if pixels and not preprocessing and mode == "tf":
+        preprocessing = (1 / 127.5, -1.0)
+    elif pixels and not preprocessing and mode == "caffe":
+        preprocessing = (1.0, tuple(-mean for mean in _CAFFE_MEAN))
+        first = next(w.path for w in source.weights)
+        entries[first] = entries[first][:, :, ::-1]
+    options = {}
+    if top:
+        last = getattr(source.layers[-1], "activation", keras.activations.linear)
+        options["classes"] = source.output_shape[-1]
+        if keras.activations.serialize(last) == "linear":
+            options["classifier_activation"] = None
+    model = build(
+        name,
+        input_shape=source.input_shape[1:],
+        width=told if width is None else width,
+        include_top=top is not None,
+        preprocessing=preprocessing or False,
+        **options,
+    )
+    assign(model, entries, source=f"keras.applications model {source.name!r}")
+    return model
+
+
+def _recognize(source):
+    for pattern, name, mode in _APPLICATIONS:
+        if match := re.fullmatch(pattern, source.name):
+            told = match.groupdict()
+            name = name.format(**told)
+            if name.startswith("mobilenet_v3") and not any(
+                "squeeze_excite" in layer.name for layer in source.layers
+            ):
+                name += "_minimalistic"
+            return name, float(told.get("width", 1.0)), mode
+    known = ", ".join(pattern for pattern, *_ in _APPLICATIONS)
+    raise ValueError(
+        f"`source` must be a keras.applications model that has a twin here. Received: a model "
+        f"named {source.name!r}. Known: names that match {known}."
+    )
+
+
+def _leading_preprocessing(source):
+    """Compose the Rescaling and Normalization layers before the first convolution."""
+    scale, offset, found = np.ones(3), np.zeros(3), False
+    for layer in source.layers[1:]:
+        if isinstance(layer, keras.layers.Rescaling):
+            factor, shift = np.asarray(layer.scale), np.asarray(layer.offset)
+        elif isinstance(layer, keras.layers.Normalization):
+            mean, variance = (np.reshape(v, -1) for v in (layer.mean, layer.variance))
+            factor = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
+            shift = -mean * factor
+        else:
+            break
+        scale, offset, found = scale * factor, offset * factor + shift, True
+    return (tuple(scale), tuple(offset)) if found else None
 
 
 _SE = (SqueezeExcite, SpatialSqueezeExcite)
