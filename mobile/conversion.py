@@ -42,7 +42,7 @@ def convert(
             kernels in convolutions, float between them; `int16x8`, 16-bit activations.
         calibration: Images to find ranges with (`int8` of a float model, `int16x8`).
         ranges: Ranges found before, instead of `calibration` (`int8`).
-        target: What `mobile.lower` lowers for (`int8` and `int16x8`).
+        target: What `mobile.lower` lowers for; for float files, `xnnpack` means `xnnpack-float`.
         input_type: `int8`, `uint8` or `float32` (scheme `int8`).
         output_type: Likewise.
         method: How ranges are found from `calibration`.
@@ -66,6 +66,8 @@ def convert(
         )
     if scheme == "int16x8":
         return _int16x8(model, calibration, target)
+    # In float, h-swish and the like are delegated as they are.
+    model = lowering.lower(model, "xnnpack-float" if target == "xnnpack" else target)
     content = _name_after_layers(_tflite(model, float16=scheme == "float16"), model)
     if scheme == "dynamic":
         from mobile import dynamic_range
