@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mobile.quantization import limits
 from mobile.quantization import scheme as schemes
 from mobile.records import Ranges
 
@@ -202,7 +203,7 @@ def quantize(model: keras.Model, ranges, learned=False) -> keras.Model:
         learned: Whether training moves the ranges that are neither fixed nor shared.
     """
     scheme = schemes.plan(model)
-    ranges = schemes.complete(scheme, ranges)
+    ranges = limits.widen(model, scheme, schemes.complete(scheme, ranges))
     groups = Counter(point.group for point in scheme.points.values())
 
     def clone(layer):

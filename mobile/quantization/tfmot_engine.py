@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from mobile.graph import trace
+from mobile.quantization import limits
 from mobile.quantization import scheme as schemes
 from mobile.records import Preprocessing
 
@@ -212,7 +213,7 @@ def quantize(model: keras.Model, ranges):
         ranges: Point name to (low, high), for every point of its scheme.
     """
     scheme = schemes.plan(model)
-    ranges = schemes.complete(scheme, ranges)
+    ranges = limits.widen(model, scheme, schemes.complete(scheme, ranges))
 
     def annotate(layer, kind, name):
         reads = scheme.reads.get(name)
