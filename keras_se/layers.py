@@ -217,7 +217,8 @@ class SqueezeExcite(_Excite):
         average = ops.mean(_widen(x), axis=axis, keepdims=True)  # (batch, 1, 1, channels)
         if self.pool == "avg":
             return average
-        return ops.multiply(ops.add(average, ops.max(_widen(x), axis=axis, keepdims=True)), 0.5)
+        largest = _widen(ops.max(x, axis=axis, keepdims=True))
+        return ops.multiply(ops.add(average, largest), 0.5)
 
 
 @keras.saving.register_keras_serializable(package="keras_se")
