@@ -61,8 +61,8 @@ def load(model: keras.Model, path: str | os.PathLike, transfer: bool = False) ->
         path: `.npz` with keys `LAYER/kernel`, `.safetensors` with the same or with the names of
             timm or torchvision, or `.weights.h5` / `.h5` as Keras writes them.
         transfer: Whether the model may differ where a new task begins: its last layers (another
-            number of classes), and squeeze-and-excitation that the file does not have. Those
-            start fresh and are named in what is returned.
+            number of classes, a decoder), and squeeze-and-excitation that the file does not have.
+            Those start fresh and are named in what is returned.
 
     Returns:
         A `Loaded`, which prints which layers start fresh.
@@ -91,7 +91,7 @@ def assign(
         else:
             values[name] = arrays
     unused = sorted(set(given) - set(wanted))
-    excused = _excused(model, wanted, given) if transfer else set()
+    excused = _excused(model, wanted, fresh, given) if transfer else set()
     unused_entries = [f"{name}/{role}" for name in unused for role in given[name]]
     failed = [name for name in fresh if name not in excused]
     if failed or (unused and not transfer) or not values:
@@ -309,22 +309,29 @@ def _reshape(array, shape):
     return np.reshape(array, shape) if same else None
 
 
-def _excused(model, wanted, given):
-    """Name the layers that a new task may begin afresh: last ones, and SE that is not given."""
-    tensors, last = {}, {}
-    for call in walk(model):  # which weighted layers reach each tensor, nearest first
-        reach = set().union(*(tensors.get(id(t), set()) for t in call.inputs))
-        own = {name for name, layer in wanted.items() if _owner(name) == call.path}
+def _excused(model, wanted, fresh, given):
+    """Name the fresh layers that a new task may begin afresh.
+
+    Those are its last layers, whatever the file has for them; layers that the file does not have
+    and behind which only such layers come, as a decoder; and SE that the file does not have.
+    """
+    tensors, behind = {}, {name: set() for name in wanted}
+    for call in walk(model):  # which weighted layers each tensor comes from, nearest only
+        nearest = set().union(*(tensors.get(id(t), set()) for t in call.inputs))
+        own = {name for name in wanted if _owner(name) == call.path}
         if own:
-            for name in reach:
-                last[name] = False
-            last.update(dict.fromkeys(own, True))
-            reach = own
+            for name in nearest:
+                behind[name] |= own
+            nearest = own
         for tensor in call.outputs:
-            tensors[id(tensor)] = reach
-    excused = {name for name, is_last in last.items() if is_last}
-    se = {name for name in wanted if re.search(r"/(reduce|expand)$", name) and name not in given}
-    return excused | se
+            tensors[id(tensor)] = nearest
+    excused = set()
+    for name in reversed([name for name in wanted if name in fresh]):
+        absent = name not in given
+        is_se = re.search(r"/(reduce|expand)$", name)
+        if not behind[name] or (absent and (is_se or behind[name] <= excused)):
+            excused.add(name)
+    return excused
 
 
 def _owner(name):

@@ -18,6 +18,7 @@ from keras_se.models import (
     mobilenet_v1,
     mobilenet_v3,
     resnet,
+    segmentation,
     shufflenet_v1,
     vgg,
 )
@@ -32,6 +33,7 @@ _FAMILIES = (
     vgg,
     bn_inception,
     inception_resnet_v2,
+    segmentation,
 )
 _NETWORKS = {network.name: network for family in _FAMILIES for network in family.NETWORKS}
 
@@ -119,11 +121,12 @@ def build(
         settings={**network.settings, **settings},
     )
     inputs = keras.Input(options.input_shape, name="image")
-    x, features = network.body(network, options, preprocess(network, preprocessing, inputs))
+    x = preprocess(network.expects(options.settings), preprocessing, inputs)
+    x, features = network.body(network, options, x)
     if features_only:
         outputs = [features[stride] for stride in sorted(features)]
     else:
-        outputs = network.head(network, options, x) if include_top else x
+        outputs = network.head(network, options, x, features) if include_top else x
     return keras.Model(inputs, outputs, name=name)
 
 

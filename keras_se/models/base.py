@@ -30,7 +30,8 @@ class Network:
         source: Paper or code the rows were read from.
         rows: One frozen dataclass a stage, columns in the paper's order. Each has an `se`.
         body: `(network, options, x) -> (x, features)`, everything but the two ends.
-        head: `(network, options, x) -> scores`, from the last feature map to the classifier.
+        head: `(network, options, x, features) -> scores`, from the last feature map to the
+            classifier.
         se: The paper's own squeeze-and-excitation, in the rows whose `se` is true. A row may also
             have an `SEConfig` of its own there.
         preprocessing: `(scale, offset)` that take RGB pixels 0..255 to what the body expects.
@@ -51,6 +52,10 @@ class Network:
     classes: int = 1000
     dropout: float = 0.0
     settings: dict = field(default_factory=dict)
+
+    def expects(self, settings) -> tuple:
+        """Return the `(scale, offset)` of its pixels; a network on top of another may ask that."""
+        return self.preprocessing
 
 
 @dataclass(frozen=True)
@@ -100,11 +105,11 @@ def resolve_se(network: Network, se) -> tuple:
     return tuple(mine if given == "default" else given for mine, given in zip(own, se, strict=True))
 
 
-def preprocess(network: Network, preprocessing, x):
+def preprocess(own: tuple, preprocessing, x):
     """Apply the network's own (True), another `(scale, offset)`, or no (False) preprocessing."""
     if preprocessing is False or preprocessing is None:
         return x
-    scale, offset = network.preprocessing if preprocessing is True else _pair(preprocessing)
+    scale, offset = own if preprocessing is True else _pair(preprocessing)
     return keras.layers.Rescaling(_plain(scale), _plain(offset), name="rescaling")(x)
 
 
@@ -135,7 +140,7 @@ def round_channels(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-def pool_and_classify(network, options, x):
+def pool_and_classify(network, options, x, features):
     """End as most networks do: mean over the image, dropout, one dense layer, `predictions`."""
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
     if network.dropout:

@@ -75,7 +75,7 @@ def body(network, options, x):
     return x, features
 
 
-def head(network, options, x):
+def head(network, options, x, features):
     """Pool and classify with a 1x1 convolution."""
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="avg_pool")(x)
     x = keras.layers.Dropout(network.dropout, name="dropout")(x)

@@ -136,7 +136,7 @@ def _expanded(x, row, came_in):
     )
 
 
-def head(network, options, x):
+def head(network, options, x, features):
     """Pool, widen, classify: two 1x1 convolutions, so that no batch-dependent reshape is needed."""
     last = round_channels(network.last * max(options.width, 1.0))
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="avg_pool")(x)

@@ -51,7 +51,7 @@ def body(network, options, x):
     return x, features
 
 
-def head(network, options, x):
+def head(network, options, x, features):
     """Two dense layers of 4096, and the classifier; they fix the size of the image."""
     x = keras.layers.Flatten(name="flatten")(x)
     for name in ("fc1", "fc2"):
