@@ -66,9 +66,9 @@ class Options(Record):
 
 DIGITS = {
     "size": data_room.DIGITS_SIZE,
-    "width": 0.5,
-    "epochs": 12,
-    "qat_epochs": 2,
+    "width": 0.75,
+    "epochs": 7,
+    "qat_epochs": 1,
     "batch": 64,
     "learning_rate": 3e-3,
     "qat_learning_rate": 1e-4,
@@ -137,19 +137,18 @@ def se_named(name: str, reduction: float | None = None):
     """
     import keras_se
 
-    word = name.replace("-", "_").upper()
-    if word not in (*keras_se.PRESETS, "DEFAULT", "NONE"):
-        known = ["default", "none", *(preset.lower() for preset in keras_se.PRESETS)]
+    known = ("default", "none", *keras_se.PRESETS)
+    if name not in known:
         raise ValueError(
             f"`se` must be one of {', '.join(known)}. Received: {name!r}. "
             f"From Python, any SEConfig can be passed to keras_se.models.build."
         )
-    if word in ("DEFAULT", "NONE"):
+    if name in ("default", "none"):
         if reduction is not None:
             raise ValueError(
                 f"`reduction` changes a preset. Received: reduction={reduction} with se={name!r}. "
                 f"Name a preset, such as --se mobile."
             )
-        return "default" if word == "DEFAULT" else None
-    preset = keras_se.PRESETS[word]
+        return "default" if name == "default" else None
+    preset = keras_se.PRESETS[name]
     return preset if reduction is None else replace(preset, reduction=reduction)

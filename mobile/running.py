@@ -210,7 +210,11 @@ def _benchmark(store, images, options):
         for scheme in SCHEMES
     }
     return mobile.benchmark(
-        named, runs=options.runs, threads=options.threads, reference=REFERENCES
+        named,
+        runs=options.runs,
+        threads=options.threads,
+        reference=REFERENCES,
+        images=images.x_test[:1],
     ).to_dict()
 
 

@@ -47,7 +47,8 @@ def train(
 ) -> tuple[Epoch, ...]:
     """Train a classifier whose outputs are logits, in place, and return a record of each epoch.
 
-    The step size rises over the first twentieth of the steps and falls on half a cosine to 0.
+    The step size rises over the first twentieth of the steps and falls on half a cosine to 0. At
+    the end BatchNorm gets plain averages over some batches (`refresh_batch_norms`).
     Biases, BatchNorm and learned ranges do not decay. The order of images, the augmentation and
     dropout follow `seed`.
 
@@ -110,6 +111,7 @@ def train(
         verbose=0,
         callbacks=[recorder],
     )
+    refresh_batch_norms(model, images, batch)
     return tuple(recorder.epochs)
 
 
@@ -182,11 +184,15 @@ def refresh_batch_norms(model, images, batch: int = 64, batches: int = 16):
     """Replace the moving averages of BatchNorm by plain averages over some training batches.
 
     After a short training the moving averages still remember the start. Dropout is active as in
-    training; the trained variables stay.
+    training; the trained variables stay. Frozen layers (`trainable=False`) keep theirs.
     """
     import keras
 
-    norms = [n for n in model.layers if isinstance(n, keras.layers.BatchNormalization)]
+    norms = [
+        n for n in model.layers if isinstance(n, keras.layers.BatchNormalization) and n.trainable
+    ]
+    if not norms:
+        return
     momenta = [n.momentum for n in norms]
     count = min(batches, max(len(images) // batch, 1))
     order = np.random.default_rng(0).permutation(len(images))

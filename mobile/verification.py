@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from mobile import devices, flatbuffer, quantization
+from mobile import devices, flatbuffer, lowering, quantization
 from mobile.quantization import keras_engine
 from mobile.records import Agreement, Artifact, Blame, Record, content_of
 
@@ -40,7 +40,8 @@ def verify(model, artifact, images, labels=None, blame=False) -> Agreement:
 
     Args:
         model: The original, lowered or quantisation-aware model.
-        artifact: An `Artifact`, the bytes of a .tflite, or a path.
+        artifact: An `Artifact`, the bytes of a .tflite, or a path; or another form of the model,
+            lowered or quantisation-aware, which is then called `candidate`.
         images: As the Keras model takes them (pixels, where it preprocesses itself).
         labels: Class indices, for the accuracy of each side; of a segmentation model, masks.
         blame: Whether to compare every layer too, and look for pitfalls inside (int8 files).
@@ -48,7 +49,8 @@ def verify(model, artifact, images, labels=None, blame=False) -> Agreement:
     Returns:
         An `Agreement`; several outputs count together, and the first one has the classes.
     """
-    artifact = _artifact(artifact)
+    is_keras = hasattr(artifact, "predict")
+    artifact = artifact if is_keras else _artifact(artifact)
     images, labels = np.asarray(images), None if labels is None else np.asarray(labels)
     if len(images) == 0 or (labels is not None and len(labels) != len(images)):
         raise ValueError(
@@ -56,21 +58,24 @@ def verify(model, artifact, images, labels=None, blame=False) -> Agreement:
             f"images, {'no' if labels is None else len(labels)} labels. Pass as many of both."
         )
     truth = _predict(model, images)
-    raw = devices.predict(artifact, artifact.prepare(images))
-    answers = [spec.dequantize(y) for spec, y in zip(artifact.outputs, raw, strict=True)]
+    if is_keras:
+        answers = _predict(artifact, images)
+    else:
+        raw = devices.predict(artifact, artifact.prepare(images))
+        answers = [spec.dequantize(y) for spec, y in zip(artifact.outputs, raw, strict=True)]
     answers = _in_order(answers, truth)
     differences = np.concatenate(
         [np.abs(t - a).reshape(-1) for t, a in zip(truth, answers, strict=True)]
     )
     classes, answered = truth[0].argmax(axis=-1), answers[0].argmax(axis=-1)
-    accuracy = None
+    accuracy, candidate = None, "candidate" if is_keras else "tflite"
     if labels is not None:
         accuracy = {
             "keras": float((classes == labels).mean()),
-            "tflite": float((answered == labels).mean()),
+            candidate: float((answered == labels).mean()),
         }
     layers, pitfalls = (), tuple(image_pitfalls(images))
-    if blame:
+    if blame and not is_keras:
         inside = _Inside(artifact, images[:_FEW])
         layers = inside.blame(_float_model(model), images[:_FEW])
         pitfalls += tuple(inside.pitfalls())
@@ -82,6 +87,7 @@ def verify(model, artifact, images, labels=None, blame=False) -> Agreement:
         accuracy=accuracy,
         blame=layers,
         pitfalls=pitfalls,
+        candidate=candidate,
     )
 
 
@@ -231,7 +237,7 @@ def _entry_tensors(model):
 def _float_model(model):
     if keras_engine.is_quantized(model):
         return quantization.strip(model)[0]
-    return quantization.lower_once(model)
+    return lowering.lower(model)
 
 
 def _predict(model, images):
