@@ -219,6 +219,26 @@ def benchmark(
 
 
 @app.command()
+def lint(
+    artifact: Annotated[Path, typer.Argument(help="Any .tflite file.")],
+    target: Annotated[
+        str, typer.Option(help="xnnpack, gpu, coreml, edgetpu, ethos-u, tflm or builtin.")
+    ] = "xnnpack",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if any operator leaves the accelerator.")
+    ] = False,
+):
+    """List the operators of a .tflite file that leave an accelerator, and what to do."""
+    import mobile
+    from mobile import reporting
+
+    found = mobile.lint(artifact, target)
+    reporting.show(str(found))
+    if strict and not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A folder that `keras-se run` wrote.")],
     output: Annotated[

@@ -274,3 +274,17 @@ for kind in sys.argv[1:]:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     runs = set(re.findall(r"^runs (\w+)$", done.stdout, re.MULTILINE))
     assert runs == {kind for kind in CRAFTED if lint(between_convolutions(kind), "tflm").ok}
+
+
+def test_command_exits_with_1_only_if_strict_and_something_leaves(tmp_path):
+    from typer.testing import CliRunner
+
+    from mobile.__main__ import app
+
+    kept, left = tmp_path / "kept.tflite", tmp_path / "left.tflite"
+    kept.write_bytes(between_convolutions("ADD"))
+    left.write_bytes(between_convolutions("GELU"))
+    for path, flags, status in ((left, [], 0), (left, ["--strict"], 1), (kept, ["--strict"], 0)):
+        done = CliRunner().invoke(app, ["lint", str(path), *flags])
+        assert done.exit_code == status, done.output
+    assert "3 of 3 operators kept, in 1 partition" in done.output
