@@ -83,7 +83,7 @@ def _int8(model, calibration, ranges, target, input_type, output_type, method):
         )
     if isinstance(model, keras.Model):
         core, preprocessing = cut_preprocessing(model)
-        core = keras_engine.bake_transposed(core)
+        core = keras_engine.for_conversion(core)
     else:
         from mobile.quantization import tfmot_engine
 
@@ -189,6 +189,8 @@ def _name_after_layers(content, model):
         if layer is None or layer in names.values():
             continue
         names[operator.outputs[0].index] = layer
+        if "CONV" not in operator.name and operator.name != "FULLY_CONNECTED":
+            continue
         for tensor, part in zip(operator.inputs[1:], ("kernel", "bias"), strict=False):
             if tensor is not None and tensor.constant and tensor.index not in names:
                 names[tensor.index] = f"{layer}/{part}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
+from mobile.quantization import readers
 from mobile.quantization import scheme as schemes
 from mobile.records import Ranges
 
@@ -28,7 +29,8 @@ def calibrate(model, images, method="mse", batch_size=None, progress=True) -> Ra
         images: Array `(count, height, width, channels)`, or an iterable of such batches; a list
             or tuple of arrays, one an input, for a model with several inputs. Pixels as the
             model takes them.
-        method: `mse`, the range of least squared error between value and quantised value;
+        method: `mse`, the range of least squared error between value and quantised value, taken
+            behind the swish, hard-swish or sigmoid that alone reads the tensor, if one does;
             `minmax`, all that was seen; `percentile`, without the outermost 0.005 % each side;
             `entropy`, the least information lost (Kullback-Leibler, as TensorRT does).
         batch_size: Images at a time; the default is 16 for mobile sizes, fewer for larger ones.
@@ -57,7 +59,12 @@ def calibrate(model, images, method="mse", batch_size=None, progress=True) -> Ra
     for name in asked:
         point = scheme.points[name]
         seen = groups[point.group]
-        found[name] = (seen.low, seen.high) if point.is_input else choose(seen)
+        if point.is_input:
+            found[name] = (seen.low, seen.high)
+        elif method == "mse":
+            found[name] = _mse(seen, readers.function_behind(name, scheme, model))
+        else:
+            found[name] = choose(seen)
     return Ranges(schemes.complete(scheme, found), method=method, images=count)
 
 
@@ -126,8 +133,14 @@ def _percentile(seen: _Statistics, share=5e-5) -> tuple[float, float]:
     return max(min(low, 0.0), min(seen.low, 0.0)), min(max(high, 0.0), max(seen.high, 0.0))
 
 
-def _mse(seen: _Statistics) -> tuple[float, float]:
-    """Shrink both ends in turn, each to where the squared error is least."""
+def _mse(seen: _Statistics, function=None) -> tuple[float, float]:
+    """Shrink both ends in turn, each to where the squared error is least.
+
+    Args:
+        seen: What the images showed of a tensor.
+        function: What its only readers make of it: then the error counts behind that.
+    """
+    function = function or (lambda values: values)
     low, high = _minmax(seen)
     if seen.width == 0:
         return low, high
@@ -138,8 +151,9 @@ def _mse(seen: _Statistics) -> tuple[float, float]:
         step = (high - low) / 255
         zero = np.round(-low / step)
         levels = np.clip(np.round(centres / step) + zero, 0, 255)
-        return counts @ np.square((levels - zero) * step - centres)
+        return counts @ np.square(function((levels - zero) * step) - truth)
 
+    truth = function(centres)
     full_low, full_high = low, high
     for _ in range(3):
         if full_high > 0:

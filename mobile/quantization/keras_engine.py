@@ -259,8 +259,8 @@ def check_quantized(model) -> None:
         )
 
 
-def bake_transposed(model: keras.Model) -> keras.Model:
-    """A copy for the converter, with plain kernels in transposed convolutions.
+def for_conversion(model: keras.Model) -> keras.Model:
+    """A copy for the converter: all in float32, and plain kernels in transposed convolutions.
 
     The converter loses the channel axis of their fake quantisation, but quantises a plain kernel
     by each channel's largest value itself. So the kernel is given on its grid, and a channel
@@ -268,7 +268,7 @@ def bake_transposed(model: keras.Model) -> keras.Model:
     """
 
     def clone(layer):
-        config = layer.get_config()
+        config = {**layer.get_config(), "dtype": "float32"}
         if not isinstance(layer, QuantizedConv2DTranspose):
             return type(layer).from_config(config)
         del config["input_scale"]

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import mobile
+from mobile import flatbuffer
 from mobile.quantization import keras_engine, quantize_aware, strip
 
 
@@ -96,11 +97,11 @@ def test_learned_ranges_move_but_fixed_and_shared_ones_stay(lowered, ranges, ima
 
 
 def test_bfloat16_keeps_fake_quantisation_in_float32(lowered, ranges, images):
-    copy = keras_engine.rebuild(
+    mixed = keras_engine.rebuild(
         lowered,
         lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"}),
     )
-    model = quantize_aware(copy, ranges=ranges)
+    model = keras_engine.quantize(mixed, ranges)
     step = (ranges["stem"][1] - ranges["stem"][0]) / 255
     stem = keras.Model(model.input, model.get_layer("stem_range").output)
     levels = keras.ops.convert_to_numpy(keras.ops.cast(stem(images), "float32")) / step
@@ -108,6 +109,20 @@ def test_bfloat16_keeps_fake_quantisation_in_float32(lowered, ranges, images):
     # bfloat16 holds 8 bits of mantissa, so a level of up to 256 steps is off by half at most.
     assert np.abs(levels - np.round(levels)).max() <= 0.5
     assert np.isfinite(_train(model, images).history["loss"]).all()
+
+
+def test_a_bfloat16_model_converts_as_its_float32_twin(lowered, ranges, artifact):
+    mixed = keras_engine.rebuild(
+        lowered,
+        lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"}),
+    )
+    other = flatbuffer.read(mobile.convert(keras_engine.quantize(mixed, ranges))).tensors
+    twins = {t.name: t for t in flatbuffer.read(artifact).tensors}
+    weights = [t for t in other if t.name.endswith(("/kernel", "/bias"))]
+    assert len(weights) == 16  # eight convolutions
+    for tensor in weights:
+        assert tensor.scales == twins[tensor.name].scales
+        assert np.array_equal(tensor.values, twins[tensor.name].values)
 
 
 def test_any_model_is_lowered_on_the_way(images):
