@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import keras
 
-from keras_se.graph import walk
+from keras_se.graph import trace
 from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
 
 
@@ -155,7 +155,7 @@ def complexity(model: keras.Model) -> Complexity:
     (True, True)
     """
     rows, seen = [], set()
-    for call in walk(model):
+    for call in trace(model).nodes:
         path, layer, output = call.path, call.operation, call.outputs[0]
         if not isinstance(layer, keras.layers.Layer):
             continue

@@ -1,77 +1,213 @@
-"""Walk a functional model: each call of each layer, with the tensors that go in and come out."""
+"""A functional Keras model as a flat list of nodes, read through Keras's public interface.
 
-from dataclasses import dataclass
-from typing import Any
+`keras.models.clone_model` visits every operation of a functional model in topological order and
+threads through whatever its `call_function` returns. `trace` uses it as a reader: nothing is
+cloned, and the model stays as it was. Nested models are opened up, and so are layers without a
+rule, by tracing the `call` of a clone; what remains are operations that the caller knows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import keras
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call of one operation.
+@dataclass(frozen=True, eq=False)
+class Ref:
+    """One tensor of the traced graph; compared by identity."""
+
+    name: str
+    spec: keras.KerasTensor  # shape and dtype; no history
+
+    @property
+    def shape(self) -> tuple:
+        """Its shape; None where it is unknown."""
+        return tuple(self.spec.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One call of a layer or `keras.ops` operation; a `Ref` stands for each tensor it is given."""
+
+    operation: keras.Operation
+    path: str  # its name, below those of the models and layers it is nested in
+    args: tuple
+    kwargs: dict
+    outputs: list[Ref]
+
+    @property
+    def name(self) -> str:
+        """Its path as the name of a layer may be."""
+        return self.path.replace("/", "_")
+
+    @property
+    def inputs(self) -> list[Ref]:
+        """The tensors it reads, one entry a use."""
+        return [x for x in keras.tree.flatten((self.args, self.kwargs)) if isinstance(x, Ref)]
+
+
+@dataclass
+class Graph:
+    """The nodes of a model in topological order, with its inputs and outputs."""
+
+    inputs: list[Ref]
+    nodes: list[Node] = field(default_factory=list)
+    outputs: list[Ref] = field(default_factory=list)
+
+    def uses(self) -> Counter:
+        """How many times each tensor is read; being an output of the model is one use."""
+        read = Counter(ref for node in self.nodes for ref in node.inputs)
+        read.update(self.outputs)
+        return read
+
+
+def trace(
+    model: keras.Model,
+    opener: Callable[[keras.Operation], Callable | None] = lambda operation: None,
+) -> Graph:
+    """Read a functional or sequential model into a flat `Graph`.
 
     Args:
-        path: The operation's name, below the names of the models it is nested in.
-        operation: A layer, or an operation of `keras.ops`.
-        inputs: Symbolic tensors. The same object is the output of the call that made it.
-        outputs: Symbolic tensors.
-    """
+        model: A built functional or sequential `keras.Model`.
+        opener: For each operation that is not a model: None keeps it as one node; a function of
+            its arguments, written in Keras layers and operations, is traced in its place.
 
-    path: str
-    operation: Any
-    inputs: tuple
-    outputs: tuple
-
-
-def walk(model: keras.Model) -> list[Call]:
-    """List the calls of a functional model in an order in which they can run, nested models opened.
-
-    The graph is followed with `keras.models.clone_model`, each operation answering only the shape
-    of its output, so that the model gains neither layers nor calls.
+    Raises:
+        TypeError: The model is not functional, or what an opener returns cannot be traced.
 
     Example:
 
     >>> image = keras.Input((8, 8, 3))
     >>> model = keras.Model(image, keras.layers.Conv2D(4, 3, name="conv")(image))
-    >>> [(call.path, tuple(call.outputs[0].shape)) for call in walk(model)]
+    >>> [(node.path, node.outputs[0].shape) for node in trace(model).nodes]
     [('conv', (None, 6, 6, 4))]
     """
-    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
-        raise TypeError(
-            f"`model` must be a functional keras.Model that has been given its inputs. Received: "
-            f"{type(model).__name__}. For a subclassed model, wrap its call: "
-            f"keras.Model(inputs, model.call(inputs))."
-        )
-    calls = []
-    _follow(model, model.inputs, "", calls)
-    return calls
-
-
-def _follow(model, given, prefix, calls):
-    """Append the calls of `model` on the tensors `given`; return its output tensors."""
-    ends = [keras.layers.Identity(name=f"end_{index}") for index in range(len(model.outputs))]
-    graph = keras.Model(model.inputs, [end(t) for end, t in zip(ends, model.outputs, strict=True)])
-    fresh = [keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in graph.inputs]
-    real = {id(new): old for new, old in zip(fresh, given, strict=True)}
-    stand_in = keras.layers.Identity()(fresh[0])  # clone_model wants an end that it can reach
-    outputs = [None] * len(ends)
-
-    def visit(operation, *args, **kwargs):
-        args, kwargs = keras.tree.map_structure(lambda t: real.get(id(t), t), (args, kwargs))
-        kwargs.pop("training", None)
-        inputs = [t for t in keras.tree.flatten((args, kwargs)) if keras.utils.is_keras_tensor(t)]
-        if operation in ends:
-            outputs[ends.index(operation)] = inputs[0]
-            return stand_in
-        path = prefix + operation.name
-        if isinstance(operation, keras.Model) and getattr(operation, "inputs", None):
-            made = _follow(operation, inputs, f"{path}/", calls)
-            return keras.tree.pack_sequence_as(operation.output, made)
-        made = operation.compute_output_spec(*args, **kwargs)
-        calls.append(Call(path, operation, tuple(inputs), tuple(keras.tree.flatten(made))))
-        return made
-
-    keras.models.clone_model(
-        graph, input_tensors=fresh, clone_function=lambda layer: layer, call_function=visit
+    check_functional(model)
+    # An unnamed Input has a tensor of another name than its layer.
+    entrances = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
+    names = {id(layer.output): layer.name for layer in entrances}
+    graph = Graph(
+        [Ref(names.get(id(x), x.name), keras.KerasTensor(x.shape, x.dtype)) for x in model.inputs]
     )
-    return outputs
+    graph.outputs = _read_model(model, graph.inputs, (), opener, graph)
+    return graph
+
+
+def check_functional(model):
+    """Raise a TypeError unless `model` is a built functional or sequential Keras 3 model."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"`model` must be a functional keras.Model. Received: {type(model).__module__}."
+            f"{type(model).__name__}. Build or load it with `keras`, not with tf_keras."
+        )
+    try:
+        readable = bool(model.inputs) and bool(model.outputs)
+    except (AttributeError, ValueError):
+        readable = False
+    if not readable:
+        raise TypeError(
+            "`model` must be a built functional or sequential model, whose layers can be read. "
+            f"Received: {type(model).__name__} {model.name!r} without symbolic inputs and outputs. "
+            "Wrap it: x = keras.Input(shape); keras.Model(x, my_model.call(x))."
+        )
+
+
+def open_layer(layer: keras.Layer, *args, **kwargs):
+    """What the `call` of `layer` does to symbolic tensors; the layer itself is left as it is."""
+    return _twin(layer, {}).call(*args, **kwargs)
+
+
+def _twin(value, twins):
+    """A layer with the same weights whose own lists, and those of the layers in it, are copies.
+
+    A call of it on symbolic tensors is then recorded in the copies. `from_config` would do for
+    layers whose configuration is complete, which many are not.
+    """
+    if isinstance(value, keras.layers.Layer):
+        if id(value) not in twins:
+            twins[id(value)] = object.__new__(type(value))
+            vars(twins[id(value)]).update({k: _twin(v, twins) for k, v in vars(value).items()})
+        return twins[id(value)]
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        copies = [_twin(x, twins) for x in value]
+        return tuple(copies) if isinstance(value, tuple) else copies
+    if isinstance(value, dict):
+        return {k: _twin(x, twins) for k, x in value.items()}
+    return value
+
+
+def _read_model(model, refs, path, opener, graph):
+    """Append the nodes of `model`, fed with `refs`, to `graph`; return the refs of its outputs."""
+    flat = keras.Model(model.inputs, model.outputs, name=f"{model.name}_read")
+    sources = [
+        keras.Input(batch_shape=x.shape, dtype=x.dtype, name=f"source_{i}")
+        for i, x in enumerate(flat.inputs)
+    ]
+    known = {id(x): ref for x, ref in zip(sources, refs, strict=True)}
+    tokens = []  # keeps the stand-ins alive, so that no id is used twice
+
+    def token(ref):
+        # What is an output in the end must be a Keras tensor that hangs on the inputs.
+        x = keras.layers.Identity(name=f"ref_{len(tokens)}")(sources[0])
+        tokens.append(x)
+        known[id(x)] = ref
+        return x
+
+    def call(operation, *args, **kwargs):
+        args, kwargs = _replace(keras.KerasTensor, lambda x: known.get(id(x), x), args, kwargs)
+        return [token(ref) for ref in _read_operation(operation, args, kwargs, path, opener, graph)]
+
+    copy = keras.models.clone_model(
+        flat,
+        input_tensors=sources,
+        clone_function=lambda layer: layer,
+        call_function=call,
+    )
+    return [known[id(x)] for x in copy.outputs]
+
+
+def _read_operation(operation, args, kwargs, path, opener, graph):
+    path = (*path, operation.name)
+    if isinstance(operation, keras.Model):
+        check_functional(operation)
+        refs = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]
+        return _read_model(operation, refs, path, opener, graph)
+    function = opener(operation)
+    if function is None:
+        specs = _replace(Ref, lambda ref: ref.spec, args, kwargs)
+        outputs = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
+        if isinstance(operation, keras.layers.Layer):
+            kwargs = {k: x for k, x in kwargs.items() if k not in ("training", "mask")}
+        outputs = [Ref("/".join(path), spec) for spec in outputs]
+        node = Node(operation, "/".join(path), args, kwargs, outputs)
+        graph.nodes.append(node)
+        return node.outputs
+    refs, inputs = [], []
+
+    def stand_in(ref):
+        refs.append(ref)
+        name = f"{operation.name}_in_{len(inputs)}".replace("/", "_")
+        inputs.append(keras.Input(batch_shape=ref.spec.shape, dtype=ref.spec.dtype, name=name))
+        return inputs[-1]
+
+    args, kwargs = _replace(Ref, stand_in, args, kwargs)
+    try:
+        opened = keras.Model(inputs, function(*args, **kwargs), name=f"{operation.name}_opened")
+    except Exception as error:
+        kind = type(operation).__name__
+        raise TypeError(
+            f"Layer {operation.name!r} of class {kind} must be readable as Keras layers and "
+            f"operations. Reading it failed with {type(error).__name__}: "
+            f"{next(iter(str(error).splitlines()), '')} Say what it computes with "
+            f"`@mobile.lowering_rule({kind})`."
+        ) from error
+    return _read_model(opened, refs, path, opener, graph)
+
+
+def _replace(kind, function, args, kwargs):
+    return keras.tree.map_structure(
+        lambda x: function(x) if isinstance(x, kind) else x, (args, kwargs)
+    )

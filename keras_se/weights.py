@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import keras
 import numpy as np
 
-from keras_se.graph import walk
+from keras_se.graph import trace
 from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
 from keras_se.name_maps import from_keras, number_inception, rename
 from keras_se.weight_files import read
@@ -54,7 +54,8 @@ def load(model: keras.Model, path: str | os.PathLike, transfer: bool = False) ->
     """Load weights by layer name, folded BatchNorm or not, and state dicts of timm, torchvision.
 
     A file whose convolution has a bias where the model has a BatchNorm is taken as folded: the
-    BatchNorm gets gamma 1, beta the bias, mean 0, variance 1 - epsilon.
+    BatchNorm gets gamma 1, beta the bias, mean 0, variance 1 - epsilon. No data has those
+    statistics: before training on, call `mobile.training.recenter_batch_norms`.
 
     Args:
         model: A functional model, such as `keras_se.models.build` makes.
@@ -214,7 +215,7 @@ _SE = (SqueezeExcite, SpatialSqueezeExcite)
 def _weighted(model):
     """List `(name, layer)` of the layers that hold weights themselves, in the order they run."""
     seen = set()
-    for call in walk(model):
+    for call in trace(model).nodes:
         layer = call.operation
         if id(layer) in seen or not getattr(layer, "weights", None):
             continue
@@ -274,7 +275,7 @@ def _unfold(model, wanted, given):
 def _normalized(model):
     """List `(convolution, BatchNorm behind it)` by name."""
     makers = {}
-    for call in walk(model):
+    for call in trace(model).nodes:
         layer = call.operation
         if isinstance(layer, keras.layers.BatchNormalization) and id(call.inputs[0]) in makers:
             yield makers[id(call.inputs[0])], call.path
@@ -316,7 +317,7 @@ def _excused(model, wanted, fresh, given):
     and behind which only such layers come, as a decoder; and SE that the file does not have.
     """
     tensors, behind = {}, {name: set() for name in wanted}
-    for call in walk(model):  # which weighted layers each tensor comes from, nearest only
+    for call in trace(model).nodes:  # which weighted layers each tensor comes from, nearest only
         nearest = set().union(*(tensors.get(id(t), set()) for t in call.inputs))
         own = {name for name in wanted if _owner(name) == call.path}
         if own:

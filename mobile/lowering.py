@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
+from keras_se.graph import Ref, trace
 from mobile import layers as own
-from mobile.graph import Ref, trace
 from mobile.targets import Target, target_named
 
 _L = keras.layers

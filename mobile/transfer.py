@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_se import weights
-from keras_se.graph import walk
+from keras_se.graph import trace
 from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
 from mobile import training
 
@@ -78,7 +78,7 @@ def _mean_gates(donor, images, batch=32):
 
     The constant that comes closest to the gate on the images: sum(x * y) / sum(x * x).
     """
-    calls = walk(donor)
+    calls = trace(donor).nodes
     gated = [call for call in calls if isinstance(call.operation, _SE)]
     if not gated:
         return []

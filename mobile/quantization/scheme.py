@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from mobile.graph import trace
+from keras_se.graph import trace
 
 FIXED_RANGES = {
     "sigmoid": (0.0, 255 / 256),
@@ -191,7 +191,7 @@ def _edges(model):
                 f"{name!r}, used again or nested. Call `mobile.lower(model)` first."
             )
         layers[name] = node.operation
-        parents[name] = [made_by[ref] for ref in node.reads()]
+        parents[name] = [made_by[ref] for ref in node.inputs]
         made_by.update(dict.fromkeys(node.outputs, name))
     return layers, parents, {made_by[ref] for ref in graph.outputs}
 

@@ -13,7 +13,7 @@ import os
 import keras
 import numpy as np
 
-from mobile.graph import trace
+from keras_se.graph import trace
 from mobile.quantization import limits
 from mobile.quantization import scheme as schemes
 from mobile.records import Preprocessing
@@ -259,7 +259,7 @@ def _translate(model, annotate):
         tensor = tf_keras.Input(tuple(old.shape[1:]), name=ref.name)
         inputs.append(tensor)
         preprocessed = any(
-            type(node.operation).__name__ == "Rescaling" and ref in node.reads()
+            type(node.operation).__name__ == "Rescaling" and ref in node.inputs
             for node in graph.nodes
         )
         tensors[ref] = tensor
@@ -269,7 +269,7 @@ def _translate(model, annotate):
     for node in graph.nodes:
         layer = node.operation
         kind = type(layer).__name__
-        reads = [tensors[ref] for ref in node.reads()]
+        reads = [tensors[ref] for ref in node.inputs]
         config = layer.get_config()
         if kind == "Rescaling" and reads[0] in inputs:
             # The scaling itself stays in float; its result is the model's int8 input.

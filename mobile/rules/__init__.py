@@ -12,7 +12,7 @@ from functools import partial
 import keras
 import numpy as np
 
-from mobile.graph import open_layer
+from keras_se.graph import open_layer
 from mobile.lowering import Value
 
 RULES: dict[type | str, Callable] = {}  # layers by class; operations, not public, by class name

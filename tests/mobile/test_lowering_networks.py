@@ -102,6 +102,25 @@ def test_our_mobilenet_v3_small_with_every_kind_of_se(se, photographs):
     assert_lowered_equal(with_statistics_of(model, photographs), photographs)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", keras_se.models.names())
+def test_our_networks(name, photographs):
+    model = keras_se.models.build(
+        name, input_shape=(SIZE, SIZE, 3), classes=10, classifier_activation=None
+    )
+    assert_lowered_equal(with_statistics_of(model, photographs), photographs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("se", CONFIGS)
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "shufflenet_v1"])
+def test_our_networks_with_every_kind_of_se(name, se, photographs):
+    model = keras_se.models.build(
+        name, se=CONFIGS[se], input_shape=(SIZE, SIZE, 3), classes=10, classifier_activation=None
+    )
+    assert_lowered_equal(with_statistics_of(model, photographs), photographs)
+
+
 def test_kimm_mobilenet_v3(photographs):
     kimm = pytest.importorskip("kimm", reason="kimm is not installed: pip install kimm")
     model = kimm.models.MobileNetV3W100Small(
