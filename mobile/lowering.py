@@ -189,7 +189,7 @@ class Lowering:
         elif isinstance(p, Concat):
             tensors = [self.tensor(part) for part in p.parts]
             v.scale = v.scale * _joined([part.scale for part in p.parts], tensors)
-            v.tensor = self.emit(_L.Concatenate, *tensors, name=p.name, axis=-1)
+            v.tensor = self.concatenate(tensors, p.name)
         elif isinstance(p, Pad):
             v.tensor = self.emit(_L.ZeroPadding2D, p.source, name=p.name, padding=p.padding)
         elif np.all(p.gain == 1) and np.all(p.offset == 0):
@@ -198,6 +198,16 @@ class Lowering:
             config = {"scale": _plain(p.gain), "offset": _plain(p.offset)}
             v.tensor = self.emit(_L.Rescaling, p.source, name=p.name, **config)
         return v.tensor
+
+    def concatenate(self, tensors, name) -> keras.KerasTensor:
+        """Join channels, by as many operators as the target's limit of inputs takes."""
+        most = self.target.most_concatenated
+        while len(tensors) > most:
+            tensors = [
+                self.emit(_L.Concatenate, *tensors[:most], name=f"{name}_part", axis=-1),
+                *tensors[most:],
+            ]
+        return self.emit(_L.Concatenate, *tensors, name=name, axis=-1)
 
     def _emit_linear(self, p):
         size = dict(kernel_size=p.kernel.shape[:2])

@@ -15,6 +15,7 @@ class Target:
         lone_relu: A ReLU that no operator before it can take in; else a depthwise 1x1 with ReLU.
         maximum: Maximum and minimum of two tensors; else `b + relu(a - b)`.
         nearest: Nearest-neighbour upsampling; else concatenation and depth-to-space.
+        most_concatenated: Inputs that one concatenation may have.
         mean_by_axis: The squeeze as a mean over rows, then one over columns; else one over both.
     """
 
@@ -24,6 +25,7 @@ class Target:
     lone_relu: bool = False
     maximum: bool = False
     nearest: bool = False
+    most_concatenated: int = 1_000
     mean_by_axis: bool = False
 
 
@@ -31,9 +33,16 @@ TARGETS = {
     target.name: target
     for target in (
         # LiteRT with XNNPACK in int8: refuses each of these operators, which splits the partition.
-        Target("xnnpack"),
+        Target("xnnpack", most_concatenated=5),
         # LiteRT with XNNPACK in float32: all of them are delegated.
-        Target("xnnpack-float", hard_swish=True, average_pool=True, lone_relu=True, maximum=True),
+        Target(
+            "xnnpack-float",
+            hard_swish=True,
+            average_pool=True,
+            lone_relu=True,
+            maximum=True,
+            most_concatenated=5,
+        ),
         # The builtin kernels alone (tflite-runtime has no int8 delegate): nothing to split.
         Target("builtin", hard_swish=True, average_pool=True, lone_relu=True, maximum=True),
         # Arm Ethos-U: activations are free lookups, MEAN over both axes is a costly convolution.

@@ -173,7 +173,7 @@ def _upsampling(low, node, v):
         return Value(low.emit(_L.UpSampling2D, low.tensor(v), name=node.name, **config), v.scale)
     # Each pixel becomes a block of itself: the channels, repeated, moved into space.
     t = low.tensor(low.uniform(v))
-    t = low.emit(_L.Concatenate, *[t] * (height * width), name=f"{node.name}_copies", axis=-1)
+    t = low.concatenate([t] * (height * width), f"{node.name}_copies")
     return Value(low.emit(own.DepthToSpace, t, name=node.name, block_size=height), v.scale)
 
 

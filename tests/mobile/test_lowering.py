@@ -196,6 +196,15 @@ def test_nearest_upsampling_becomes_copies_moved_into_space():
     assert kinds(lowered) == {"Conv2D": 1, "Concatenate": 1, "DepthToSpace": 1}
 
 
+def test_a_concatenation_of_more_tensors_than_the_target_takes_is_done_in_parts():
+    def body(x):
+        return L.Concatenate()([conv(x, i) for i in range(1, 8)])
+
+    # XNNPACK takes 5 inputs: 5, then that with the other 2.
+    assert kinds(assert_equal(model_of(body))) == {"Conv2D": 7, "Concatenate": 2}
+    assert kinds(assert_equal(model_of(body), "builtin")) == {"Conv2D": 7, "Concatenate": 1}
+
+
 def test_relu_after_an_addition_stays_for_the_runtime_to_fuse():
     lowered = assert_equal(model_of(lambda x: L.ReLU()(L.Add()([conv(x, 4), x]))))
     assert kinds(lowered) == {"Conv2D": 1, "Add": 1, "ReLU": 1}

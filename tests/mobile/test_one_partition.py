@@ -35,6 +35,8 @@ BODIES = {
     "BatchNorm before ReLU": lambda x: L.ReLU()(L.BatchNormalization()(L.Add()([x, x * 2]))),
     "maximum": lambda x: L.Maximum()([x, L.Conv2D(8, 1)(x)]),
     "nearest upsampling": L.UpSampling2D(2),
+    "nearest upsampling by 3": L.UpSampling2D(3),
+    "concatenation of seven": lambda x: L.Concatenate()([L.Conv2D(3, 1)(x) for _ in range(7)]),
     "bilinear upsampling": L.UpSampling2D(2, interpolation="bilinear"),
     "channel shuffle": channel_shuffle,
     "channel split": lambda x: L.Concatenate()(ops.split(x, 2, axis=-1)[::-1]),
