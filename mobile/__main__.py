@@ -1,5 +1,6 @@
 """The command line: each command is a thin face on one function, with the same words."""
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -36,7 +37,33 @@ Threads = Annotated[int, typer.Option(help="Threads of the runtime.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
-@app.command()
+def _command(function):
+    """Register a command that first imports TensorFlow, with its greetings off the terminal."""
+
+    @functools.wraps(function)
+    def command(*args, **kwargs):
+        _import_tensorflow()
+        return function(*args, **kwargs)
+
+    return app.command()(command)
+
+
+def _import_tensorflow():
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()  # says now that it looks for a GPU
+        tensorflow.get_logger().setLevel("ERROR")
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+@_command
 def models(name: Annotated[str | None, typer.Argument(help="One network, in detail.")] = None):
     """List the networks, or show one layer by layer."""
     import keras_se
@@ -49,7 +76,7 @@ def models(name: Annotated[str | None, typer.Argument(help="One network, in deta
         reporting.show(str(keras_se.complexity(keras_se.models.build(name))))
 
 
-@app.command()
+@_command
 def build(
     name: Annotated[str, typer.Argument(help="A network of `keras-se models`.")],
     output: Output,
@@ -85,7 +112,7 @@ def build(
     reporting.show(str(keras_se.complexity(model)))
 
 
-@app.command()
+@_command
 def lower(model: Model, output: Output, target: Target = "xnnpack", overwrite: Overwrite = False):
     """Rewrite a model as an equal one that the target runs fast in int8."""
     import mobile
@@ -97,7 +124,7 @@ def lower(model: Model, output: Output, target: Target = "xnnpack", overwrite: O
     reporting.show(f"{output}: {len(lowered.layers)} layers")
 
 
-@app.command()
+@_command
 def quantize(
     model: Model,
     output: Output,
@@ -139,7 +166,7 @@ def quantize(
     reporting.show(f"{output}: ranges from {len(calibration)} images")
 
 
-@app.command()
+@_command
 def convert(
     model: Model,
     output: Output,
@@ -176,7 +203,7 @@ def convert(
     reporting.show(str(artifact))
 
 
-@app.command()
+@_command
 def verify(
     model: Model,
     artifact: Annotated[Path, typer.Argument(help="The .tflite made of it.")],
@@ -193,7 +220,7 @@ def verify(
     reporting.show(str(mobile.verify(keras_model, mobile.Artifact.load(artifact), pixels)))
 
 
-@app.command()
+@_command
 def benchmark(
     artifacts: Annotated[list[Path], typer.Argument(help="The .tflite files to compare.")],
     device: Annotated[str, typer.Option(help="Where: local.")] = "local",
@@ -218,7 +245,7 @@ def benchmark(
     reporting.show(str(timings))
 
 
-@app.command()
+@_command
 def lint(
     artifact: Annotated[Path, typer.Argument(help="Any .tflite file.")],
     target: Annotated[
@@ -238,7 +265,7 @@ def lint(
         raise typer.Exit(1)
 
 
-@app.command()
+@_command
 def report(
     folder: Annotated[Path, typer.Argument(help="A folder that `keras-se run` wrote.")],
     output: Annotated[
@@ -252,7 +279,7 @@ def report(
     mobile.report(store.load_results(folder), output or folder)
 
 
-@app.command()
+@_command
 def run(
     data: Data = None,
     network: Annotated[str, typer.Option(help="A network of `keras-se models`.")] = (
