@@ -26,6 +26,7 @@ import numpy as np
 
 from keras_se import SEConfig, models, weights
 from keras_se.complexity import complexity
+from mobile.training import recenter_batch_norms, refresh_batch_norms
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CLASSES, VOID = 11, 11
@@ -103,7 +104,7 @@ def mean_iou(truth, predicted):
     return both[either > 0] / either[either > 0]
 
 
-def build(variant, size):
+def build(variant, images):
     """Return the network of one variant, with its encoder trained on ImageNet if it can be."""
     network = models.find("unet")
     if variant == "wider":
@@ -113,7 +114,7 @@ def build(variant, size):
         network,
         se=VARIANTS[variant],
         encoder="mobilenet_v3_small",
-        input_shape=(*size, 3),
+        input_shape=images.shape[1:],
         classes=CLASSES,
         classifier_activation=None,
         preprocessing=(1 / 127, -128 / 127),
@@ -121,6 +122,8 @@ def build(variant, size):
     path = DATA / "weights" / "mobilenet_v3_small_imagenet.npz"
     if path.is_file():
         weights.load(model, path, transfer=True)
+        encoder = keras.Model(model.inputs, model.get_layer("conv_1_act").output)
+        recenter_batch_norms(encoder, images[:64])  # the weights are folded
     return model
 
 
@@ -128,7 +131,7 @@ def train(variant, seed, options, data):
     """Train one network and return its record and its predictions on the validation images."""
     (x, y), (val_x, val_y) = data
     keras.utils.set_random_seed(seed)
-    model = build(variant, x.shape[1:3])
+    model = build(variant, x)
     batches = Batches(x, y, options.batch, seed)
     rate = keras.optimizers.schedules.CosineDecay(2e-3, options.epochs * len(batches))
     model.compile(
@@ -138,6 +141,7 @@ def train(variant, seed, options, data):
     )
     began = time.perf_counter()
     history = model.fit(batches, epochs=options.epochs, verbose=0)
+    refresh_batch_norms(model, x)  # so few steps leave the moving averages behind
     predicted = model.predict(val_x, batch_size=options.batch, verbose=0).argmax(-1)
     counted = complexity(model)
     return {

@@ -1,5 +1,7 @@
 """What holds for every network: it builds, runs, saves, and `se` means what it says."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -160,6 +162,27 @@ def test_se_on_the_projected_tensor_is_narrower():
         for place in ("expanded", "projected")
     )
     assert narrow.se_macs < wide.se_macs / 5  # the expansion is 6
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mobilenet_v1", "mobilenet_v3_small"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in models.names()
+            if name not in ("mobilenet_v1", "mobilenet_v3_small")
+        ),
+    ],
+)
+def test_the_table_of_figures_is_what_counting_gives(name):
+    assert models.describe(name) == models.count(name)
+
+
+def test_a_network_of_ones_own_is_counted_rather_than_looked_up():
+    network = models.find("mobilenet_v3_small")
+    shorter = dataclasses.replace(network, rows=network.rows[:3])
+    assert models.describe(shorter).params < models.describe(network).params
 
 
 def test_description_is_what_papers_print():
