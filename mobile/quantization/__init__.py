@@ -5,9 +5,13 @@ lowered model -> scheme -> calibration -> an engine -> a model that trains as in
 
 from __future__ import annotations
 
+from mobile import layers  # noqa: F401  (its layers register, so that a saved model loads)
+from mobile.quantization import keras_engine
 from mobile.quantization.calibration import calibrate
+from mobile.quantization.distillation import distil
+from mobile.quantization.sensitivities import sensitivity
 
-__all__ = ["calibrate", "quantize_aware", "strip"]
+__all__ = ["calibrate", "distil", "quantize_aware", "sensitivity", "strip"]
 
 ENGINES = ("keras", "tfmot")
 
@@ -52,8 +56,6 @@ def quantize_aware(
     if ranges is None:
         ranges = calibrate(lowered, calibration, method=method)
     if engine == "keras":
-        from mobile.quantization import keras_engine
-
         return keras_engine.quantize(lowered, ranges, learned=learned)
     if learned:
         raise ValueError(
@@ -70,6 +72,4 @@ def strip(model):
 
     Both hold what training made of them.
     """
-    from mobile.quantization import keras_engine
-
     return keras_engine.strip(model)

@@ -1,0 +1,160 @@
+"""What quantising each layer costs: when it alone is quantised, and when it alone is left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from mobile.quantization import keras_engine
+from mobile.records import Record, table
+
+
+@dataclass(frozen=True)
+class LayerCost(Record):
+    """One layer's part in the error.
+
+    The layer's kernel and output are quantised together. Signal-to-noise is that of the model's
+    outputs before a last softmax, in decibels: 6 dB are one bit.
+    """
+
+    layer: str
+    alone_db: float
+    alone_agreement: float
+    without_db: float
+    without_agreement: float
+
+
+@dataclass(frozen=True)
+class Sensitivity(Record):
+    """The cost of each layer; `all_db` and `all_agreement` are those of the whole int8 model.
+
+    `with only` is the float model with that layer alone quantised: low is bad. `without` is the
+    int8 model with that layer alone in float: high says that it is worth leaving out.
+    """
+
+    layers: tuple[LayerCost, ...]
+    all_db: float
+    all_agreement: float
+    images: int
+
+    def worst(self, count=10) -> tuple[LayerCost, ...]:
+        """The layers whose quantisation alone costs most, worst first."""
+        return tuple(sorted(self.layers, key=lambda cost: cost.alone_db)[:count])
+
+    def __str__(self):
+        header = ("layer", "with only, dB", "top-1 agreement", "without, dB", "agreement")
+        rows = [
+            (c.layer, c.alone_db, c.alone_agreement, c.without_db, c.without_agreement)
+            for c in self.layers
+        ]
+        return table(header, [*rows, ("all layers", self.all_db, self.all_agreement, "", "")])
+
+
+def sensitivity(model, images, ranges=None, layers=None, target="xnnpack", progress=True):
+    """Say what each layer costs in accuracy when it alone is quantised, and when it alone is not.
+
+    Args:
+        model: Any functional Keras model, or a quantisation-aware one.
+        images: Images to compare outputs on; 32 to 128 do.
+        ranges: Of the lowered model; by default they are calibrated on `images`.
+        layers: Names of layers of the lowered model to look at; all with a range by default.
+        target: What the model is lowered for.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        A `Sensitivity`.
+    """
+    from mobile.quantization import quantize_aware
+
+    if not keras_engine.is_quantized(model):
+        model = quantize_aware(model, None if ranges else images, ranges=ranges, target=target)
+    images = np.asarray(images, np.float32)
+    switched = _Switched(model)
+    names = [name for name in switched.names if layers is None or name in layers]
+    unknown = set(layers or ()) - set(switched.names)
+    if unknown:
+        raise ValueError(
+            f"`layers` must name layers with a range. Received: {sorted(unknown)}. Known are "
+            f"{', '.join(switched.names[:8])}, ...: print the Ranges for all."
+        )
+    truth = switched.outputs(images, set())
+    everything = set(switched.names)
+    whole = _cost(truth, switched.outputs(images, everything))
+    rows = []
+    for name in _track(names, progress):
+        alone = _cost(truth, switched.outputs(images, {name}))
+        without = _cost(truth, switched.outputs(images, everything - {name}))
+        rows.append(LayerCost(name, *alone, *without))
+    return Sensitivity(tuple(rows), *whole, images=len(images))
+
+
+class _Switched:
+    """A quantisation-aware model in which each layer's quantisation is an input, 0 or 1."""
+
+    def __init__(self, model):
+        import tensorflow as tf
+
+        found = [x for x in model.layers if isinstance(x, keras_engine.FakeQuantize)]
+        self.names = [layer.name.removesuffix("_range") for layer in found]
+        self._switches = tf.Variable(tf.ones(len(found)), trainable=False)
+        index = {name: i for i, name in enumerate(self.names)}
+
+        def clone(layer):
+            config = layer.get_config()
+            name = layer.name.removesuffix("_range")
+            if isinstance(layer, keras_engine.FakeQuantize):
+                return _switchable(type(layer), self._switches, index[name]).from_config(config)
+            if hasattr(layer, "on_grid"):
+                at = index.get(name)
+                return _switchable(type(layer), self._switches, at).from_config(config)
+            return type(layer).from_config(config)
+
+        copy = keras_engine.rebuild(model, clone)
+        last = copy.layers[-1].name.removesuffix("_range")
+        before = copy.get_layer(last)
+        is_softmax = isinstance(before, keras.layers.Softmax)
+        output = before.input if is_softmax else copy.outputs[0]
+        self._function = tf.function(keras.Model(copy.input, output), reduce_retracing=True)
+
+    def outputs(self, images, quantized, batch_size=16):
+        """The model's outputs with only the layers named in `quantized` quantised."""
+        self._switches.assign([float(name in quantized) for name in self.names])
+        parts = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
+        return np.concatenate([self._function(part, training=False).numpy() for part in parts])
+
+
+def _switchable(kind, switches, index):
+    """A subclass of a quantising layer that computes in float where its switch is 0."""
+
+    class Switchable(kind):
+        def call(self, inputs, **kwargs):
+            rounded = super().call(inputs, **kwargs)
+            return inputs + switches[index] * (rounded - inputs)
+
+        def on_grid(self, kernel, bias):
+            rounded = super().on_grid(kernel, bias)
+            return kernel if index is None else kernel + switches[index] * (rounded - kernel)
+
+    if kind is keras_engine.FakeQuantize:
+        del Switchable.on_grid
+    else:
+        del Switchable.call
+    return Switchable
+
+
+def _cost(truth, outputs):
+    """Signal-to-noise in dB, and the share of equal top-1."""
+    noise = float(np.square(outputs - truth).sum())
+    ratio = 10 * np.log10(float(np.square(truth).sum()) / max(noise, 1e-12))
+    return min(float(ratio), 120.0), float((outputs.argmax(-1) == truth.argmax(-1)).mean())
+
+
+def _track(names, show):
+    if not show:
+        return names
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(names, "Layers", console=Console(stderr=True), transient=True)

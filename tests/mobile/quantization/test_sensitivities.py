@@ -1,0 +1,35 @@
+import pytest
+
+from mobile.quantization import quantize_aware, sensitivity
+from mobile.quantization.sensitivities import Sensitivity
+
+
+def test_the_layer_with_a_bad_range_is_the_worst(lowered, ranges, images):
+    # A tenth of the range clips most of the values; leaving that layer out mends the model.
+    wrong = ranges.updated({"project": tuple(v / 10 for v in ranges["project"])})
+    names = ["stem", "depthwise", "project", "logits"]
+    found = sensitivity(lowered, images[:16], ranges=wrong, layers=names, progress=False)
+    assert [cost.layer for cost in found.layers] == names
+    assert found.worst(1)[0].layer == "project"
+    best = max(found.layers, key=lambda cost: cost.without_db)
+    assert best.layer == "project" and best.without_db > found.all_db + 6
+    assert Sensitivity.from_dict(found.to_dict()) == found
+    assert "all layers" in str(found)
+
+
+def test_one_layer_alone_costs_less_than_all(quantized, images):
+    found = sensitivity(quantized, images[:16], layers=["hard_swish"], progress=False)
+    (cost,) = found.layers
+    assert cost.alone_db > found.all_db
+
+
+def test_unknown_layers_are_listed(lowered, ranges, images):
+    with pytest.raises(ValueError, match=r"\['odd'\]"):
+        sensitivity(lowered, images[:4], ranges=ranges, layers=["odd"], progress=False)
+
+
+def test_a_quantised_model_is_left_as_it_was(lowered, ranges, images):
+    model = quantize_aware(lowered, ranges=ranges)
+    before = model.predict(images[:4], verbose=0)
+    sensitivity(model, images[:4], layers=["stem"], progress=False)
+    assert (model.predict(images[:4], verbose=0) == before).all()
