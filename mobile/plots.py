@@ -16,25 +16,23 @@ def accuracy_against_latency(results, label, colour) -> bytes:
     for row in rows:
         x, y = row["median_ms"], 100 * row["accuracy"]
         spread = [[abs(100 * end - y)] for end in _wilson(row["accuracy"], images)]
-        name = f"{row['network']} {row['scheme']}"
         full = row["scheme"] == "int8"
+        tint = colour(row["network"])
         axes.errorbar(
-            x,
-            y,
-            yerr=spread,
-            fmt="o" if full else "s",
-            markersize=9,
-            color=colour(name),
-            markerfacecolor=colour(name) if full else "white",
-            elinewidth=1,
-            capsize=2,
+            x, y, yerr=spread, fmt="none", ecolor=tint, elinewidth=1, capsize=2, alpha=0.6
         )
-    _label_points(axes, [(r["median_ms"], 100 * r["accuracy"], r) for r in rows], label, colour)
+        face = tint if full else "white"
+        axes.plot(x, y, "o" if full else "s", markersize=9, color=tint, markerfacecolor=face)
+    for network in dict.fromkeys(row["network"] for row in rows):
+        axes.plot([], [], "o", markersize=9, color=colour(network), label=label(network))
+    axes.plot([], [], "o", markersize=9, color=_GREY, label="int8")
+    axes.plot([], [], "s", markersize=9, color=_GREY, markerfacecolor="white", label="float32")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set_xlabel("latency p50, ms (left is faster)")
     axes.set_ylabel("test accuracy, %")
-    axes.set_xlim(0, 1.35 * max(r["median_ms"] for r in rows))
+    axes.set_xlim(0, 1.1 * max(r["median_ms"] for r in rows))
     axes.grid(alpha=0.25)
-    axes.set_title(f"Accuracy against latency, {images} test images", loc="left")
+    axes.set_title(f"{images} test images; bars: 95 % intervals", loc="left")
     return _png(figure)
 
 
@@ -56,16 +54,18 @@ def latency_distributions(results, label, colour) -> bytes:
     ]
     axes.set_yticks(range(len(models)), names)
     every = np.concatenate([m.times_ms for m in models])
-    low, high = np.percentile(every, [0, 99.5])
+    low, high = np.percentile(every, [0, 98])
     axes.set_xscale("log")
     axes.set_xlim(low * 0.9, high * 1.3)
     _plain_log_ticks(axes, low * 0.9, high * 1.3)
     beyond = int((every > high * 1.3).sum())
-    axes.set_xlabel(
-        "latency, ms, logarithmic; bar: 10 to 90 %, tick: median"
-        + (f"; {beyond} slower runs not shown" if beyond else "")
+    axes.set_xlabel("latency, ms (logarithmic)")
+    axes.set_title(
+        "Line: 10 to 90 % of the runs; tick: median"
+        + f"; {beyond} slower not shown" * (beyond > 0),
+        loc="left",
+        fontsize=10,
     )
-    axes.set_title("Every run's latency", loc="left")
     axes.grid(axis="x", which="both", alpha=0.25)
     return _png(figure)
 
@@ -76,7 +76,8 @@ def costs_by_stage(results, label, colour) -> bytes:
 
     figure, panels = _figure(7.2, 5.4, rows=2)
     counted = [(n.name, Complexity.from_dict(n.complexity)) for n in results.networks]
-    sizes = [_resolution(stage) for stage in counted[0][1].by_stage()]
+    costly = [row for row in counted[0][1].layers if row.params or row.macs]
+    sizes = list(dict.fromkeys(_resolution(row) for row in costly))
     for axes, field, title in zip(
         panels, ("params", "macs"), ("Parameters", "Multiply-adds"), strict=True
     ):
@@ -89,7 +90,7 @@ def costs_by_stage(results, label, colour) -> bytes:
             axes.bar(x, se, width * 0.92, color=colour(name))
         axes.set_xticks(range(len(sizes)), [s or "after pooling" for s in sizes])
         axes.set_ylabel("thousands" if field == "params" else "millions")
-        axes.set_title(f"{title} by resolution of the layer's output; SE solid", loc="left")
+        axes.set_title(f"{title}, by the size of the layer's output; solid: SE", loc="left")
         axes.grid(axis="y", alpha=0.25)
     panels[0].legend(frameon=False)
     return _png(figure)
@@ -111,27 +112,6 @@ def _resolution(row):
     return "x".join(map(str, sides)) if sides and max(sides) > 1 else ""
 
 
-def _label_points(axes, points, label, colour):
-    """Name each point to its right, the names moved apart where they would overlap."""
-    low, high = axes.get_ylim()
-    step = (high - low) / 19
-    placed = []
-    for x, y, row in sorted(points, key=lambda p: p[1]):
-        name = f"{row['network']} {row['scheme']}"
-        height = y
-        while any(abs(height - h) < step and abs(x - other) < 0.3 * x for other, h in placed):
-            height += step / 4
-        placed.append((x, height))
-        axes.annotate(
-            label(name),
-            (x, y),
-            xytext=(x * 1.0 + 0.02 * axes.get_xlim()[1], height),
-            color=colour(name),
-            va="center",
-            fontsize=9,
-        )
-
-
 def _wilson(share, count, z=1.96):
     """Return the 95 % interval of a share found on `count` images (Wilson, 1927)."""
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
@@ -143,7 +123,9 @@ def _plain_log_ticks(axes, low, high):
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [m * 10.0**e for e in exponents for m in (1, 2, 3, 5, 7) if low <= m * 10.0**e <= high]
+    ticks = [
+        m * 10.0**e for e in exponents for m in (1, 1.5, 2, 3, 5, 7) if low <= m * 10.0**e <= high
+    ]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())

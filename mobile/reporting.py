@@ -45,7 +45,8 @@ def report(results: Results, folder: str | Path, console=None) -> Path:
     page = write_file(folder / "report.html", to_html(results, plots))
     write_file(folder / "results.json", results.to_json())  # last: its presence says all is there
     if console is not False:
-        (console or _console()).print(to_table(results))
+        console = console or _console()
+        console.print(to_table(results, console.width))
     return page
 
 
@@ -55,7 +56,7 @@ def milliseconds(value) -> str:
     >>> milliseconds(0.61234), milliseconds(123.4), milliseconds(None)
     ('0.612', '123', '?')
     """
-    return "?" if value is None else f"{value:.3g}" if value >= 100 else f"{value:#.3g}"
+    return "?" if value is None else f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def megabytes(value) -> str:
@@ -100,7 +101,7 @@ def table_rows(results: Results) -> tuple[list[str], list[list[str]]]:
     """Return the header and the formatted cells of the summary."""
     references = results.timings.references
     header = ["network", "scheme", "accuracy", "agreement", "MB", "p50 ms", "p90 ms", "p99 ms"]
-    header += ["partitions", *(f"time / {_label(r)}" for r in references)]
+    header += ["partitions", *(f"vs {_short(r)}" for r in references)]
     rows = []
     for row in results.rows():
         cells = [_label(row["network"]), row["scheme"], percent(row["accuracy"])]
@@ -117,14 +118,22 @@ def table_rows(results: Results) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def to_table(results: Results):
-    """Return the summary as a table for the terminal, a `rich.table.Table`."""
+def to_table(results: Results, width: int = 160):
+    """Return the summary as a table for the terminal, a `rich.table.Table`.
+
+    A terminal of fewer than 140 columns gets fewer figures.
+    """
     from rich.table import Table
 
     header, rows = table_rows(results)
+    if width < 140:
+        kept = [i for i, h in enumerate(header) if h not in ("agreement", "p90 ms", "p99 ms")]
+        if width < 110:
+            kept = [i for i in kept if header[i] not in ("MB", "partitions", header[-1])]
+        header, rows = [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
     table = Table(title=f"{results.name}: {_summary(results)}", caption=_where(results))
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i < 2 else "right", no_wrap=i < 9)
+        table.add_column(name, justify="left" if i < 2 else "right", no_wrap=True)
     for i, row in enumerate(rows):
         last = i + 1 == len(rows) or rows[i + 1][0] != row[0]
         table.add_row(*row, end_section=last, style="bold" if row[1] == "int8" else None)
@@ -263,7 +272,9 @@ class Silence:
 
 
 def show(thing):
-    """Print a text or a table to standard output."""
+    """Print a text, a table, or the table of `Results` to standard output."""
+    if isinstance(thing, Results):
+        thing = to_table(thing, _console().width)
     _console().print(thing, markup=False, highlight=False, soft_wrap=isinstance(thing, str))
 
 
@@ -301,6 +312,10 @@ def _label(name):
     return " ".join([LABELS.get(network, network), *scheme])
 
 
+def _short(name):
+    return _label(name).replace("twin without SE", "no SE").replace(" twin", "")
+
+
 def _colour(name):
     return _COLOURS.get(name.split(" ")[0], _OTHER_COLOUR)
 
@@ -330,7 +345,7 @@ def _where(results):
         said += (
             f"; the same file twice: {control.value:.2f} [{control.low:.2f}, {control.high:.2f}]"
         )
-    return f"{said}; {results.created[:10]}. Ratios of medians with 95 % intervals."
+    return f"{said}; {results.created[:10]}. vs: ratio of medians, 95 % interval."
 
 
 def _forms(results):

@@ -78,7 +78,7 @@ def run(
         )
         reporting.report(results, store.folder, console=False)
     if show:
-        reporting.show(reporting.to_table(results))
+        reporting.show(results)
         reporting.show(f"Report: {store.final / 'report.html'}")
     return results
 
