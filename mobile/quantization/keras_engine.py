@@ -18,6 +18,8 @@ from mobile.quantization import scheme as schemes
 from mobile.records import Ranges
 
 _SUFFIX = "_range"
+# A learning rate that suits kernels is a hundred times too small for the ends of ranges.
+_MOVE = 100.0
 _register = keras.saving.register_keras_serializable("mobile")
 
 
@@ -26,7 +28,7 @@ class FakeQuantize(keras.layers.Layer):
     """Round to 256 levels between `low` and `high`, in float32 whatever the policy.
 
     Args:
-        low: Start of the range; a weight, so that training may move it.
+        low: Start of the range.
         high: End of the range.
         learned: Whether training moves the range.
     """
@@ -38,27 +40,39 @@ class FakeQuantize(keras.layers.Layer):
         self.learned = learned
 
     def build(self, input_shape):
-        def weight(name, value):
+        def weight(name, value, trainable):
             return self.add_weight(
                 name=name,
                 shape=(),
                 dtype="float32",
                 initializer=keras.initializers.Constant(value),
-                trainable=self.learned,
+                trainable=trainable,
             )
 
-        self.low_weight = weight("low", self.low)
-        self.high_weight = weight("high", self.high)
+        self.low_weight = weight("low", self.low, False)
+        self.high_weight = weight("high", self.high, False)
+        if self.learned:
+            # How far training moved each end, as a share of it and in units of `_MOVE`.
+            self.low_move = weight("low_move", 0.0, True)
+            self.high_move = weight("high_move", 0.0, True)
 
     @property
     def range(self) -> tuple[float, float]:
         """The present range."""
-        return float(self.low_weight.numpy()), float(self.high_weight.numpy())
+        low, high = (ops.convert_to_numpy(end) for end in self._ends())
+        return float(low), float(high)
+
+    def _ends(self):
+        low = ops.convert_to_tensor(self.low_weight)
+        high = ops.convert_to_tensor(self.high_weight)
+        if self.learned:
+            low = low * (1 + _MOVE * self.low_move)
+            high = high * (1 + _MOVE * self.high_move)
+        # An end must not cross zero: zero has to stay representable.
+        return ops.minimum(low, 0.0), ops.maximum(high, ops.minimum(low, 0.0) + 1e-6)
 
     def call(self, inputs, training=False):
-        # Training must not push an end across zero: zero has to stay representable.
-        low = ops.minimum(ops.convert_to_tensor(self.low_weight), 0.0)
-        high = ops.maximum(ops.convert_to_tensor(self.high_weight), low + 1e-6)
+        low, high = self._ends()
         values = ops.cast(inputs, "float32")
         quantized = keras.quantizers.fake_quant_with_min_max_vars(values, low, high)
         if self.learned and training:

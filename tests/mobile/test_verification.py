@@ -87,3 +87,13 @@ def test_outputs_are_matched_by_shape():
 def test_labels_must_be_as_many_as_images(lowered, artifact, images):
     with pytest.raises(ValueError, match="7 labels"):
         verify(lowered, artifact, images, np.zeros(7))
+
+
+def test_the_gap_is_logged_each_epoch(lowered, ranges, images):
+    model = quantize_aware(lowered, ranges=ranges)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    labels = np.arange(len(images)) % 5
+    watch = verification.WatchGap(images[:10], labels[:10])
+    logs = model.fit(images, labels, epochs=2, verbose=0, callbacks=[watch]).history
+    assert len(logs["tflite_agreement"]) == len(logs["tflite_accuracy"]) == 2
+    assert max(logs["tflite_mean_abs"]) < 0.02
