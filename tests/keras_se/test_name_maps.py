@@ -264,7 +264,10 @@ SMALL, LARGE = (64, 64, 3), (64, 96, 3)
         (APPLICATIONS.MobileNet, {"alpha": 0.25}, None),
         (APPLICATIONS.MobileNetV2, {"alpha": 0.35}, None),
         (APPLICATIONS.MobileNetV3Small, {"alpha": 0.75}, 0.75),
-        (APPLICATIONS.MobileNetV3Large, {"minimalistic": True, "include_top": False}, None),
+        pytest.param(
+            *(APPLICATIONS.MobileNetV3Large, {"minimalistic": True, "include_top": False}, None),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(APPLICATIONS.MobileNetV3Large, {}, None, marks=pytest.mark.slow),
         (APPLICATIONS.EfficientNetB0, {}, None),
         pytest.param(APPLICATIONS.ResNet50, {}, None, marks=pytest.mark.slow),

@@ -12,7 +12,13 @@ def of_kind(model, kind):
     return [layer.name for layer in model.layers if type(layer) is kind]
 
 
-@pytest.mark.parametrize("encoder", list(ENCODERS))
+EVERYDAY = ("mobilenet_v2", "mobilenet_v3_small", "se_shufflenet_v1")
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [e if e in EVERYDAY else pytest.param(e, marks=pytest.mark.slow) for e in ENCODERS],
+)
 def test_unet_stands_on_any_mobile_encoder(encoder):
     model = models.build("unet", encoder=encoder, input_shape=(32, 64, 3), classes=3, width=0.5)
     assert model.output_shape == (None, 32, 64, 3)
