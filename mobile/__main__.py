@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -37,13 +38,20 @@ Threads = Annotated[int, typer.Option(help="Threads of the runtime.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
+class _InterruptedError(Exception):
+    """Ctrl-C, with what was finished and how to go on."""
+
+
 def _command(function):
     """Register a command that first imports TensorFlow, with its greetings off the terminal."""
 
     @functools.wraps(function)
     def command(*args, **kwargs):
-        _import_tensorflow()
-        return function(*args, **kwargs)
+        try:
+            _import_tensorflow()
+            return function(*args, **kwargs)
+        except KeyboardInterrupt as error:  # typer would drop what it says
+            raise _InterruptedError(str(error) or "interrupted") from None
 
     return app.command()(command)
 
@@ -146,7 +154,7 @@ def quantize(
     import mobile
     from mobile import reporting, store, training
 
-    _refuse_existing(output, overwrite, ".keras" if engine == "keras" else ".h5")
+    _refuse_existing(output, overwrite, ".h5" if engine == "tfmot" else ".keras")
     float_model = store.load_model(model)
     size = store.image_size(float_model)
     calibration = mobile.data.load_images(data, size, images, seed)
@@ -339,18 +347,23 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every foreseen error is one line and exit status 1."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # this process alone
     try:
-        status = app(arguments, standalone_mode=False)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            status = app(arguments, standalone_mode=False)
+    except _InterruptedError as error:
+        _fail(error, 130)
     except (ValueError, TypeError, ImportError, OSError, RuntimeError, KeyError) as error:
         _fail(error)
     except Exception as error:
-        if type(error).__name__ == "Abort":  # typer's word for Ctrl-C
-            _fail("interrupted", 130)
         if hasattr(error, "format_message"):  # a usage error
             _fail(_usage(error))
         raise
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _show_warning(message, category, *where):
+    if issubclass(category, UserWarning):  # the others are for developers
+        print(f"keras-se: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _usage(error):

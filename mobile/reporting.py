@@ -236,7 +236,10 @@ class Progress:
         columns += [progress.TextColumn("{task.fields[told]}")]
         columns += [progress.TimeRemainingColumn(elapsed_when_finished=True)] if steps else []
         start = time.perf_counter()
-        with progress.Progress(*columns, console=self.console, transient=True) as bar:
+        hidden = not self.console.is_terminal
+        with progress.Progress(
+            *columns, console=self.console, transient=True, disable=hidden
+        ) as bar:
             task = bar.add_task(title, total=None, told="")
             told = {}
 
