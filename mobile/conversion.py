@@ -7,6 +7,7 @@ batch is 1, and tensors are named after the layers that made them.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -42,7 +43,8 @@ def convert(
             kernels in convolutions, float between them; `int16x8`, 16-bit activations.
         calibration: Images to find ranges with (`int8` of a float model, `int16x8`).
         ranges: Ranges found before, instead of `calibration` (`int8`).
-        target: What `mobile.lower` lowers for; for float files, `xnnpack` means `xnnpack-float`.
+        target: What `mobile.lower` lowers for; for float files, an
+            XNNPACK target means `xnnpack-float`.
         input_type: `int8`, `uint8` or `float32` (scheme `int8`).
         output_type: Likewise.
         method: How ranges are found from `calibration`.
@@ -67,7 +69,9 @@ def convert(
     if scheme == "int16x8":
         return _int16x8(model, calibration, target)
     # In float, h-swish and the like are delegated as they are.
-    model = lowering.lower(model, "xnnpack-float" if target == "xnnpack" else target)
+    if isinstance(target, str) and target.startswith("xnnpack"):
+        target = "xnnpack-float"
+    model = lowering.lower(model, target)
     content = _name_after_layers(_tflite(model, float16=scheme == "float16"), model)
     if scheme == "dynamic":
         from mobile import dynamic_range
@@ -242,12 +246,15 @@ def quiet():
     The environment stays as it is.
     """
     sys.stderr.flush()
-    saved = os.dup(2)
+    saved, logger = os.dup(2), logging.getLogger("tensorflow")
+    level = logger.level
     with tempfile.TemporaryFile() as log, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         os.dup2(log.fileno(), 2)
+        logger.setLevel(logging.ERROR)
         try:
             yield
         finally:
+            logger.setLevel(level)
             os.dup2(saved, 2)
             os.close(saved)

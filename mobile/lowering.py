@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_se.graph import Ref, trace
 from mobile import layers as own
+from mobile.kernels import merged_groups, merged_padding, per_channel, times_input
 from mobile.targets import Target, target_named
 
 _L = keras.layers
@@ -33,8 +34,9 @@ def lower(model: keras.Model, target: str | Target = "xnnpack") -> keras.Model:
     Args:
         model: A functional or sequential Keras model of images, `channels_last`. Nested models
             are flattened; layers without a rule are opened by reading their `call`.
-        target: `xnnpack` (LiteRT on phones, boards, desktops), `xnnpack-float` (the same in
-            float32), `builtin` (tflite-runtime without int8 delegate), `ethos-u` or `tflm`.
+        target: `xnnpack` (LiteRT on phones, boards, desktops), `xnnpack-x86` (the same, tuned
+            for x86 where it differs), `xnnpack-float` (float32), `builtin` (tflite-runtime,
+            which has no int8 delegate), `ethos-u` or `tflm`.
 
     Returns:
         A functional `keras.Model` with the same inputs and outputs, for inference: layers that
@@ -215,10 +217,14 @@ class Lowering:
             size["depth_multiplier"] = p.kernel.shape[3]
         else:
             size["filters"] = len(p.bias)
+        kernel, options = p.kernel, p.options
+        if options.get("groups", 1) > 1:
+            kernel, groups = merged_groups(kernel, options["groups"], self.target.group_width)
+            options = options | {"groups": groups}
         initial = "depthwise_initializer" if p.kind is _L.DepthwiseConv2D else "kernel_initializer"
         return self.emit(
-            p.kind, p.source, name=p.name, activation=p.activation, weights=(p.kernel, p.bias),
-            **size, **p.options, **{initial: "zeros"},
+            p.kind, p.source, name=p.name, activation=p.activation, weights=(kernel, p.bias),
+            **size, **options, **{initial: "zeros"},
         )  # fmt: skip
 
     def true(self, v: Value) -> keras.KerasTensor:
@@ -229,7 +235,7 @@ class Lowering:
             if np.ndim(v.scale) == 0 or np.ptp(v.scale) == 0:
                 t = self.emit(_L.Rescaling, t, name=name, scale=float(np.ravel(v.scale)[0]))
             else:
-                t = self.tensor(self.linear(v, *_per_channel(v.scale, 0.0, t.shape[-1]), name))
+                t = self.tensor(self.linear(v, *per_channel(v.scale, 0.0, t.shape[-1]), name))
             v.tensor, v.scale = t, 1.0
         return v.tensor
 
@@ -267,12 +273,12 @@ class Lowering:
     def linear(self, v: Value, kernel, bias, name, kind=_L.DepthwiseConv2D, **options) -> Value:
         """A convolution of `v`; its scale goes into the kernel."""
         if v.waits_as(Pad):
-            merged = _merged_padding(v.pending, kernel.shape[:2], options)
+            merged = merged_padding(v.pending, kernel.shape[:2], options)
             if merged:
                 options["padding"] = merged
                 v = Value(v.pending.source, v.scale)
         source = self.tensor(v)
-        kernel = _times_input(kernel, v.scale, kind, options.get("groups", 1))
+        kernel = times_input(kernel, v.scale, kind, options.get("groups", 1))
         return Value(pending=Linear(kind, source, kernel, bias, name, options), flat=v.flat)
 
     def affine(self, v: Value, gain, offset, name) -> Value:
@@ -290,7 +296,7 @@ class Lowering:
             t = self.emit(own.Shift, self.true(v), name=name, value=float(offset / gain))
             return Value(t, gain, flat=v.flat, fuses=True)
         channels = self.tensor(v).shape[-1]
-        return self.linear(v, *_per_channel(gain, offset, channels), name)
+        return self.linear(v, *per_channel(gain, offset, channels), name)
 
     def relu(self, v: Value, name, six=False) -> Value:
         """ReLU or ReLU6, taken in by the operator before it if that is possible."""
@@ -308,7 +314,7 @@ class Lowering:
         if self.target.lone_relu or (v.fuses and v.single):
             t = self.emit(_L.ReLU, t, name=name, max_value=6.0 if six else None)
             return Value(t, v.scale, flat=v.flat)
-        ones = self.linear(v, *_per_channel(1.0, 0.0, t.shape[-1]), name)
+        ones = self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name)
         ones.pending.activation = "relu6" if six else "relu"
         return ones
 
@@ -359,37 +365,3 @@ def _joined(scales, tensors):
     return np.concatenate(
         [np.broadcast_to(s, (t.shape[-1],)) for s, t in zip(scales, tensors, strict=True)]
     )
-
-
-def _per_channel(gain, offset, channels):
-    """Kernel and bias of the depthwise 1x1 convolution that is `x * gain + offset`."""
-    kernel = np.broadcast_to(np.asarray(gain, "float64"), (channels,)).reshape(1, 1, channels, 1)
-    return kernel.copy(), np.broadcast_to(np.asarray(offset, "float64"), (channels,)).copy()
-
-
-def _times_input(kernel, scale, kind, groups):
-    """`kernel` for an input that is to be multiplied by `scale`."""
-    if np.ndim(scale) == 0:
-        return kernel * scale
-    if kind is _L.DepthwiseConv2D:
-        return kernel * np.reshape(scale, (-1, 1))
-    if kind is _L.Conv2DTranspose:
-        return kernel * scale
-    by_group = np.repeat(np.reshape(scale, (groups, -1)), kernel.shape[3] // groups, axis=0)
-    return kernel * by_group.T  # (in / groups, out)
-
-
-def _merged_padding(pad, kernel_size, options):
-    """The convolution's padding that covers a zero padding before it, or None."""
-    if options.get("padding", "valid") != "valid" or options.get("dilation_rate", (1, 1)) != (1, 1):
-        return None
-    strides = options.get("strides", (1, 1))
-    for size, k, stride, given in zip(
-        pad.source.shape[1:3], kernel_size, strides, pad.padding, strict=True
-    ):
-        if size is None:
-            return None
-        total = max((-(-size // stride) - 1) * stride + k - size, 0)
-        if tuple(given) != (total // 2, total - total // 2):
-            return None
-    return "same"

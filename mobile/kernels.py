@@ -1,0 +1,63 @@
+"""Arithmetic on kernels: what lets a constant, a padding or a group go into a convolution."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+_L = keras.layers
+
+
+def per_channel(gain, offset, channels):
+    """Kernel and bias of the depthwise 1x1 convolution that is `x * gain + offset`."""
+    kernel = np.broadcast_to(np.asarray(gain, "float64"), (channels,)).reshape(1, 1, channels, 1)
+    return kernel.copy(), np.broadcast_to(np.asarray(offset, "float64"), (channels,)).copy()
+
+
+def times_input(kernel, scale, kind, groups):
+    """`kernel` for an input that is to be multiplied by `scale`."""
+    if np.ndim(scale) == 0:
+        return kernel * scale
+    if kind is _L.DepthwiseConv2D:
+        return kernel * np.reshape(scale, (-1, 1))
+    if kind is _L.Conv2DTranspose:
+        return kernel * scale
+    by_group = np.repeat(np.reshape(scale, (groups, -1)), kernel.shape[3] // groups, axis=0)
+    return kernel * by_group.T  # (in / groups, out)
+
+
+def merged_padding(pad, kernel_size, options):
+    """The convolution's padding that covers a zero padding before it, or None."""
+    if options.get("padding", "valid") != "valid" or options.get("dilation_rate", (1, 1)) != (1, 1):
+        return None
+    strides = options.get("strides", (1, 1))
+    for size, k, stride, given in zip(
+        pad.source.shape[1:3], kernel_size, strides, pad.padding, strict=True
+    ):
+        if size is None:
+            return None
+        total = max((-(-size // stride) - 1) * stride + k - size, 0)
+        if tuple(given) != (total // 2, total - total // 2):
+            return None
+    return "same"
+
+
+def merged_groups(kernel, groups, width):
+    """A grouped kernel as one of fewer groups, zero where it was cut, and their number.
+
+    Groups are put together, an equal number each, while they read at most `width` channels.
+
+    Args:
+        kernel: (height, width, channels / groups, filters).
+        groups: Their number.
+        width: Channels that a group may read; a wider group stays as it is.
+    """
+    channels, filters = kernel.shape[2], kernel.shape[3] // groups
+    fitting = (n for n in range(1, groups + 1) if groups % n == 0 and n * channels <= width)
+    joined = max(fitting, default=1)
+    merged = np.zeros((*kernel.shape[:2], channels * joined, kernel.shape[3]), kernel.dtype)
+    for group in range(groups):
+        inputs = slice((group % joined) * channels, (group % joined + 1) * channels)
+        outputs = slice(group * filters, (group + 1) * filters)
+        merged[:, :, inputs, outputs] = kernel[:, :, :, outputs]
+    return merged, groups // joined
