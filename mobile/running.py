@@ -164,9 +164,8 @@ def _quantize(model, name, images, options, store, watch) -> NetworkResult:
 
     lowered = mobile.lower(model)
     calibration = _some(images.x_train, options.calibration_images, options.seed)
-    aware = mobile.quantize_aware(
-        lowered, calibration=calibration, engine=options.engine, method=options.method
-    )
+    ranges = mobile.calibrate(lowered, calibration, method=options.method, progress=False)
+    aware = mobile.quantize_aware(lowered, ranges=ranges, engine=options.engine)
     epochs = training.train(
         aware,
         images.x_train,

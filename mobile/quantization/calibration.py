@@ -288,6 +288,12 @@ def _progress(batches, show):
     from rich.console import Console
     from rich.progress import track
 
+    console = Console(stderr=True, force_jupyter=False)
     yield from track(
-        batches, "Calibrating", total=None, console=Console(stderr=True), transient=True
+        batches,
+        "Calibrating",
+        total=None,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )

@@ -157,4 +157,5 @@ def _track(names, show):
     from rich.console import Console
     from rich.progress import track
 
-    return track(names, "Layers", console=Console(stderr=True), transient=True)
+    console = Console(stderr=True, force_jupyter=False)
+    return track(names, "Layers", console=console, transient=True, disable=not console.is_terminal)
