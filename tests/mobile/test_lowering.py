@@ -381,7 +381,7 @@ def test_a_subclassed_model_is_refused_with_the_way_out():
 
 
 def test_an_unknown_target_lists_the_known_ones():
-    with pytest.raises(ValueError, match="xnnpack, xnnpack-x86, .* tflm"):
+    with pytest.raises(ValueError, match=r"xnnpack, xnnpack-x86, .* tflm"):
         lower(model_of(conv), target="gpu9")
 
 
