@@ -11,6 +11,7 @@ import pytest
 from sklearn.datasets import load_sample_images
 
 import keras_se
+import mobile
 from mobile.lowering import lower
 
 SIZE = 96
@@ -155,3 +156,30 @@ def test_keras_hub_mobilenet_v3(photographs):
     assert_lowered_equal(
         with_statistics_of(model, photographs / 127.5 - 1), photographs / 127.5 - 1
     )
+
+
+MOBILE = [
+    "mobilenet_v1", "se_mobilenet_v1", "mobilenet_v2", "mnasnet_a1", "efficientnet_b0",
+    "efficientnet_lite0", "mobilenet_v3_small", "mobilenet_v3_large", "se_shufflenet_v1",
+    "lraspp", "lraspp_small",
+]  # fmt: skip
+SERVER = ["se_resnet50", "se_resnext50_32x4d", "se_bn_inception"]
+SCSE = {
+    aggregate: keras_se.SEConfig(kind="scse", reduction=2, min_channels=1, aggregate=aggregate)
+    for aggregate in ("add", "max", "mul", "concat")
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "se"), [*((n, "default") for n in MOBILE + SERVER), *(("unet", se) for se in SCSE)]
+)
+def test_one_partition(name, se, photographs):
+    model = keras_se.models.build(
+        name, se=SCSE.get(se, se), input_shape=(SIZE, SIZE, 3), classes=10,
+        classifier_activation=None,
+    )  # fmt: skip
+    with_statistics_of(model, photographs)
+    images = np.concatenate([photographs, photographs[:, ::-1]])
+    artifact = mobile.convert(model, calibration=images, method="minmax")
+    assert mobile.devices.partitions(artifact) == 1
