@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from mobile import layers  # noqa: F401  (its layers register, so that a saved model loads)
 from mobile.quantization import keras_engine
+from mobile.quantization.bias_correction import correct_bias
 from mobile.quantization.calibration import calibrate
 from mobile.quantization.distillation import distil
 from mobile.quantization.sensitivities import sensitivity
@@ -24,6 +25,7 @@ def quantize_aware(
     method="mse",
     target="xnnpack",
     learned=False,
+    bias_correction=True,
 ):
     """Make a model that computes as its int8 .tflite will, and trains.
 
@@ -36,6 +38,8 @@ def quantize_aware(
         method: How `calibrate` finds the ranges.
         target: What `mobile.lower` lowers for.
         learned: Whether training moves the ranges too (engine `keras`).
+        bias_correction: Whether each channel's mean error, seen on `calibration` where that is
+            one array, is taken out of its bias.
 
     Returns:
         A model with compile, fit and save. Its outputs are those of the model, quantised.
@@ -55,6 +59,8 @@ def quantize_aware(
     lowered = lower(model, target)  # of a lowered model: the same again
     if ranges is None:
         ranges = calibrate(lowered, calibration, method=method)
+    if bias_correction and hasattr(calibration, "__array__") and len(lowered.inputs) == 1:
+        lowered = correct_bias(lowered, ranges, calibration)
     if engine == "keras":
         return keras_engine.quantize(lowered, ranges, learned=learned)
     if learned:

@@ -68,7 +68,7 @@ def plain_converter(model, images):
 
 
 def edge_quantizer(model, images, static):
-    """ai-edge-quantizer on the plain float file; None where it is not installed."""
+    """ai-edge-quantizer on the plain float file; None where not installed, or why it failed."""
     try:
         from ai_edge_quantizer import quantizer, recipe
     except ImportError:
@@ -85,8 +85,12 @@ def edge_quantizer(model, images, static):
     samples = preprocessing.apply(images)
     name = Artifact.from_content(content).inputs[0].name.removeprefix("serving_default_")
     data = {"serving_default": [{name.split(":")[0]: x[None]} for x in samples]}
-    found = work.calibrate(data)
-    return Artifact.from_content(bytes(work.quantize(found).quantized_model), "int8", preprocessing)
+    try:
+        found = work.calibrate(data)
+        content = bytes(work.quantize(found).quantized_model)
+    except RuntimeError as error:
+        return str(error).splitlines()[-1][-60:]
+    return Artifact.from_content(content, "int8", preprocessing)
 
 
 def _core(model):
@@ -101,8 +105,10 @@ def variants(model, images, minutes):
     lowered = mobile.lower(model)
     for method in ("minmax", "percentile", "mse"):
         ranges = quantization.calibrate(lowered, images, method=method)
-        trained = quantization.quantize_aware(lowered, ranges=ranges)
-        yield f"ours, {method}, no training", mobile.convert(trained)
+        plain = quantization.quantize_aware(lowered, ranges=ranges)
+        yield f"ours, {method}", mobile.convert(plain)
+    trained = quantization.quantize_aware(lowered, images, ranges=ranges)
+    yield "ours, mse and bias correction", mobile.convert(trained)
     start = time.process_time()
     quantization.distil(trained, lowered, images, minutes=minutes)
     spent = (time.process_time() - start) / 60
@@ -118,8 +124,9 @@ def judge(model, labels, images, makers):
     truth = model.predict(images, batch_size=16, verbose=0).argmax(axis=-1)
     rows = [("float", float((truth == labels).mean()), 1.0, 1.0, "", "")]
     for name, artifact in makers:
-        if artifact is None:
-            rows.append((name, float("nan"), float("nan"), float("nan"), "", "not installed"))
+        if artifact is None or isinstance(artifact, str):
+            reason = artifact or "not installed"
+            rows.append((name, float("nan"), float("nan"), float("nan"), "", reason))
             continue
         try:
             raw = devices.predict(artifact, artifact.prepare(images))[0]
