@@ -236,7 +236,9 @@ class Progress:
         columns += [progress.TextColumn("{task.fields[told]}")]
         columns += [progress.TimeRemainingColumn(elapsed_when_finished=True)] if steps else []
         start = time.perf_counter()
-        hidden = not self.console.is_terminal
+        hidden = self.console.is_jupyter or not self.console.is_terminal
+        if hidden:
+            self.console.print(f"  {title} ...", highlight=False)
         with progress.Progress(
             *columns, console=self.console, transient=True, disable=hidden
         ) as bar:

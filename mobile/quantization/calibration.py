@@ -288,12 +288,12 @@ def _progress(batches, show):
     from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True, force_jupyter=False)
+    console = Console(stderr=True)
     yield from track(
         batches,
         "Calibrating",
         total=None,
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=console.is_jupyter or not console.is_terminal,
     )

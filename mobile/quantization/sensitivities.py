@@ -157,5 +157,11 @@ def _track(names, show):
     from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True, force_jupyter=False)
-    return track(names, "Layers", console=console, transient=True, disable=not console.is_terminal)
+    console = Console(stderr=True)
+    return track(
+        names,
+        "Layers",
+        console=console,
+        transient=True,
+        disable=console.is_jupyter or not console.is_terminal,
+    )
