@@ -235,7 +235,7 @@ class Lowering:
             if np.ndim(v.scale) == 0 or np.ptp(v.scale) == 0:
                 t = self.emit(_L.Rescaling, t, name=name, scale=float(np.ravel(v.scale)[0]))
             else:
-                t = self.tensor(self.linear(v, *per_channel(v.scale, 0.0, t.shape[-1]), name))
+                t = self.tensor(self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name))
             v.tensor, v.scale = t, 1.0
         return v.tensor
 

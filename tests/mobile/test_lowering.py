@@ -191,6 +191,15 @@ def test_scales_of_concatenated_channels_are_absorbed_channel_by_channel():
     assert "Rescaling" not in kinds(assert_equal(model_of(body)))
 
 
+def test_scales_of_concatenated_channels_that_nothing_absorbs_become_one_convolution():
+    def body(x):
+        return L.Concatenate()([conv(x, 3, activation="relu6") * (1 / 6), conv(x, 5)])
+
+    assert kinds(assert_equal(model_of(body))) == {
+        "Conv2D": 2, "Concatenate": 1, "DepthwiseConv2D": 1
+    }  # fmt: skip
+
+
 def test_nearest_upsampling_becomes_copies_moved_into_space():
     lowered = assert_equal(model_of(lambda x: L.UpSampling2D(2)(conv(x))))
     assert kinds(lowered) == {"Conv2D": 1, "Concatenate": 1, "DepthToSpace": 1}
