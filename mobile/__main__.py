@@ -142,7 +142,7 @@ def quantize(
     engine: Engine = "keras",
     epochs: Annotated[int, typer.Option(help="Training epochs; 0 calibrates alone.")] = 0,
     batch: Annotated[int, typer.Option(help="Images in a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Largest step size.")] = 1e-4,
+    learning_rate: Annotated[float, typer.Option(help="Largest step size.")] = 1e-5,
     validation_split: Annotated[
         float | None, typer.Option(help="Share to test on, if DATA has no test part.")
     ] = None,
@@ -303,6 +303,9 @@ def run(
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Largest step size.")] = None,
+    qat_learning_rate: Annotated[
+        float | None, typer.Option(help="The same for quantisation-aware training.")
+    ] = None,
     augment: Annotated[str | None, typer.Option(help="none, shift or photo.")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Weights to start from, by layer name.")
