@@ -26,7 +26,9 @@ DATA = pathlib.Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 def mobilenet_v3_small():
     """Google's quantisation-aware trained MobileNetV3-Small, in float."""
-    network = keras.applications.MobileNetV3Small(weights=None, include_preprocessing=False)
+    network = keras.applications.MobileNetV3Small(
+        input_shape=(224, 224, 3), weights=None, include_preprocessing=False
+    )
     return _with(network, "mobilenet_v3_small_imagenet", np.full(3, 128.0), np.full(3, 127.0))
 
 
@@ -119,6 +121,18 @@ def variants(model, images, minutes):
     yield "ai-edge-quantizer dynamic", edge_quantizer(model, images, static=False)
 
 
+def _run(artifact, images):
+    """Raw outputs and partitions; without XNNPACK where that refuses the file; None and why."""
+    prepared = artifact.prepare(images)
+    try:
+        return devices.predict(artifact, prepared)[0], str(devices.partitions(artifact))
+    except devices.AgentError as refused:
+        try:
+            return devices.predict(artifact, prepared, kernels="builtin")[0], "refused"
+        except devices.AgentError:
+            return None, str(refused)[-60:]
+
+
 def judge(model, labels, images, makers):
     """Print a row for each file as it is made, then the table."""
     truth = model.predict(images, batch_size=16, verbose=0).argmax(axis=-1)
@@ -128,15 +142,13 @@ def judge(model, labels, images, makers):
             reason = artifact or "not installed"
             rows.append((name, float("nan"), float("nan"), float("nan"), "", reason))
             continue
-        try:
-            raw = devices.predict(artifact, artifact.prepare(images))[0]
-        except devices.AgentError as error:
-            rows.append((name, float("nan"), float("nan"), float("nan"), "", str(error)[:60]))
+        raw, partitions = _run(artifact, images)
+        if raw is None:
+            rows.append((name, float("nan"), float("nan"), float("nan"), "", partitions))
             continue
         top = artifact.restore(raw).reshape(len(images), -1).argmax(axis=-1)
         p = stats.mcnemar(top == labels, truth == labels)
         size = f"{artifact.size_bytes / 1e6:.2f} MB"
-        partitions = str(devices.partitions(artifact))
         accuracy, agreement = float((top == labels).mean()), float((top == truth).mean())
         rows.append((name, accuracy, agreement, p, size, partitions))
         print(name, accuracy, agreement, p, flush=True)
