@@ -16,8 +16,8 @@ Jobs:
              enter and leave each
     predict  run each model on all its inputs; outputs go to NAME.OUTPUT.npy. With "tensors", a list
              of tensor indices or "all", those instead (only without a delegate)
-    time     "runs" rounds after "warmups", models in the order A B, B A, A B, ...; raw times and
-             the outputs of the last round
+    time     "runs" rounds after "warmups", models in the order A B C, C B A, B C A, ...; raw times
+             and the outputs of the last round
 
 A model can take the runtime down with it, even some time after it failed to load. So what was being
 done is written to `progress.json` before it is tried, and the process leaves without clean-up.
@@ -156,15 +156,18 @@ def time_models(job):
 
 
 def interleave(invokes, runs, warmups, clock=time.perf_counter):
-    """Call each function `runs` times in the order A B, B A, A B, ...; return times by name.
+    """Call each function `runs` times in the order A B C, C B A, B C A, ...; return times by name.
 
-    Two models that alternate meet the same clock speed and the same neighbours; turning the order
-    round cancels what the one before leaves behind in the caches.
+    Models that alternate meet the same clock speed. Turning the order round cancels what the one
+    before leaves behind in the caches; moving it on by one gives each its share of running twice
+    in a row, with its own data still there.
     """
     times_ms = {name: [] for name in invokes}
     order = list(invokes)
     for turn in range(warmups + runs):
-        for name in order if turn % 2 == 0 else reversed(order):
+        first = turn // 2 % len(order)
+        turned = order[first:] + order[:first]
+        for name in turned if turn % 2 == 0 else reversed(turned):
             begin = clock()
             invokes[name]()
             end = clock()

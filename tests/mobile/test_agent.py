@@ -29,11 +29,11 @@ class Clock:
         return invoke
 
 
-def test_models_alternate_forwards_and_backwards():
+def test_models_alternate_forwards_and_backwards_each_in_every_place():
     clock, log = Clock(), []
     invokes = {name: clock.takes(1, log, name) for name in "abc"}
-    agent.interleave(invokes, runs=3, warmups=0, clock=clock)
-    assert "".join(log) == "abccbaabc"
+    agent.interleave(invokes, runs=6, warmups=0, clock=clock)
+    assert "".join(log) == "abccbabcaacbcabbac"
 
 
 def test_times_are_milliseconds_without_the_warm_ups():
