@@ -67,7 +67,7 @@ class Options(Record):
 DIGITS = {
     "size": data_room.DIGITS_SIZE,
     "width": 0.75,
-    "epochs": 9,
+    "epochs": 7,
     "qat_epochs": 1,
     "batch": 64,
     "learning_rate": 3e-3,

@@ -240,12 +240,17 @@ def _float_model(model):
     return lowering.lower(model)
 
 
-def _predict(model, images):
-    predicted = model.predict(images, verbose=0, batch_size=16)
-    if isinstance(predicted, dict):
-        predicted = list(predicted.values())
-    predicted = predicted if isinstance(predicted, list | tuple) else [predicted]
-    return [np.asarray(p, np.float32) for p in predicted]
+def _predict(model, images, batch=64):
+    """Outputs of a Keras model as a list; eagerly, since a graph costs seconds to trace."""
+    inputs = images if isinstance(images, list | tuple) else [images]
+    parts = []
+    for start in range(0, len(inputs[0]), batch):
+        given = [np.asarray(x[start : start + batch], np.float32) for x in inputs]
+        predicted = model(given[0] if len(given) == 1 else given, training=False)
+        predicted = list(predicted.values()) if isinstance(predicted, dict) else predicted
+        predicted = predicted if isinstance(predicted, list | tuple) else [predicted]
+        parts.append([np.asarray(p, np.float32) for p in predicted])
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
 
 def _in_order(answers, truth):
