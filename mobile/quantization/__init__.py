@@ -25,7 +25,7 @@ def quantize_aware(
     method="mse",
     target="xnnpack",
     learned=False,
-    bias_correction=True,
+    bias_correction=False,
 ):
     """Make a model that computes as its int8 .tflite will, and trains.
 
@@ -38,8 +38,9 @@ def quantize_aware(
         method: How `calibrate` finds the ranges.
         target: What `mobile.lower` lowers for.
         learned: Whether training moves the ranges too (engine `keras`).
-        bias_correction: Whether each channel's mean error, seen on `calibration` where that is
-            one array, is taken out of its bias.
+        bias_correction: Whether each channel's mean error, seen on `calibration` (one array), is
+            taken out of its bias. Try it where agreement is low: MobileNetV3-Small's with float
+            rose from 86 to 91 %, EfficientNet-B0's fell from 90 to 88 %.
 
     Returns:
         A model with compile, fit and save. Its outputs are those of the model, quantised.
@@ -59,7 +60,13 @@ def quantize_aware(
     lowered = lower(model, target)  # of a lowered model: the same again
     if ranges is None:
         ranges = calibrate(lowered, calibration, method=method)
-    if bias_correction and hasattr(calibration, "__array__") and len(lowered.inputs) == 1:
+    if bias_correction:
+        if not hasattr(calibration, "__array__") or len(lowered.inputs) != 1:
+            raise ValueError(
+                "Bias correction needs `calibration` as one array, for a model with one input. "
+                f"Received: calibration of type {type(calibration).__name__}, "
+                f"{len(lowered.inputs)} inputs. Pass an array, or bias_correction=False."
+            )
         lowered = correct_bias(lowered, ranges, calibration)
     if engine == "keras":
         return keras_engine.quantize(lowered, ranges, learned=learned)

@@ -39,9 +39,14 @@ def test_only_biases_of_linear_convolutions_change(lowered, ranges, images):
             assert same.all()
 
 
-def test_it_can_be_switched_off(lowered, ranges, images):
-    off = quantize_aware(lowered, images, ranges=ranges, bias_correction=False)
-    on = quantize_aware(lowered, images, ranges=ranges)
+def test_it_must_be_asked_for(lowered, ranges, images):
+    off = quantize_aware(lowered, images, ranges=ranges)
+    on = quantize_aware(lowered, images, ranges=ranges, bias_correction=True)
     bias = lowered.get_layer("stem").get_weights()[1]
     assert (off.get_layer("stem").get_weights()[1] == bias).all()
     assert (on.get_layer("stem").get_weights()[1] != bias).any()
+
+
+def test_it_needs_images_as_an_array(lowered, ranges):
+    with pytest.raises(ValueError, match="as one array"):
+        quantize_aware(lowered, ranges=ranges, bias_correction=True)
