@@ -41,7 +41,9 @@ def calibrate(model, images, method="mse", batch_size=None, progress=True) -> Ra
     """
     choose = _chooser(method)
     scheme = schemes.plan(model)
-    asked = [name for name in scheme.free]
+    asked = scheme.free
+    if not asked:  # every range is fixed: pixels, then ReLU6, say
+        return Ranges(schemes.complete(scheme, {}), method=method)
     outputs = [model.get_layer(name).output for name in asked]
     probe = keras.Model(model.inputs, outputs)
     summary = _compile(probe)

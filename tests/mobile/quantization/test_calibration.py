@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from mobile.lowering import lower
 from mobile.quantization import calibration
 from mobile.quantization.calibration import calibrate
 
@@ -116,3 +117,10 @@ def test_nan_weights_name_the_layer(passing):
 def test_an_unknown_method_lists_the_known(lowered, images):
     with pytest.raises(ValueError, match="mse, minmax, percentile, entropy"):
         _ranges(lowered, images, method="kl")
+
+
+def test_a_model_whose_ranges_are_all_fixed_needs_no_images():
+    x = keras.Input((4, 4, 1))
+    lowered = lower(keras.Model(x, keras.ops.relu6(x + 3)))
+    ranges = calibrate(lowered, np.zeros((10, 4, 4, 1), "float32"), progress=False)
+    assert (0.0, 6.0) in ranges.values()
