@@ -8,10 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mobile import devices
+from mobile import devices, notes
 from mobile.records import Artifact, Conditions, Failure, ModelTimings, Timings, content_of
-
-_ALLOWED_DRIFT = 0.03  # the A/A ratio of a quiet machine stays within 1.6 %
 
 
 def benchmark(
@@ -27,6 +25,13 @@ def benchmark(
     control=True,
     kernels="default",
     cores=None,
+    budget_s=None,
+    least_s=0.0,
+    runtime=None,
+    shape=None,
+    timeout=120.0,
+    python=None,
+    benchmark_model=None,
 ):
     """Time models side by side on a device, after checking that it computes the right answers.
 
@@ -36,10 +41,12 @@ def benchmark(
 
     Args:
         models: Name to `Artifact`, bytes or path; or a sequence, named after scheme or file.
-        device: `"local"`, or a device of `mobile.devices`.
+        device: `"local"`, `"ssh:[user@]host[:port]"`, `"adb[:serial]"`, or a device of
+            `mobile.devices`. Several in a list are measured at the same time.
         runs: Timed rounds.
-        warmups: Rounds before those.
-        threads: Threads of the runtime. The process is pinned to as many cores.
+        warmups: Rounds before those, at least; more until the times stop falling.
+        threads: Threads of the runtime. The process is pinned to as many cores. Of several in a
+            list, each is measured in turn.
         reference: Name of the model to compare with, or several names; by default the first.
         images: Pixels to run on, prepared as each artifact says. Without them the input is noise
             (pixels 0 to 255 for a float input), which is as good for timing.
@@ -50,23 +57,39 @@ def benchmark(
         control: Whether to time the reference against a second copy of itself.
         kernels: As in `devices.predict`.
         cores: Cores to pin to, by number; by default the last ones.
+        budget_s: Seconds after which no further round begins, once 50 rounds (or `runs`, if fewer)
+            are done. By default there is no such limit.
+        least_s: Seconds that the timed rounds go on for at least, even after `runs` of them.
+        runtime: `"ai_edge_litert"`, `"tflite_runtime"` or `"tensorflow"`; by default the first of
+            them that the device has.
+        shape: Shape of the input, for a model that leaves it open; of a model with several inputs,
+            input name to shape.
+        timeout: Seconds that one model may take to load or to run once; then it is given up.
+        python: Python interpreter on the device, by default `python3` (here, this one).
+        benchmark_model: Path, here, of TFLite's native `benchmark_model` made for the device; runs
+            in place of Python on an adb device.
 
     Returns:
-        `Timings`. Print it for a table; `ratio(name, reference)` has intervals.
+        `Timings`. Print it for a table; `ratio(name, reference)` has intervals. Given a list of
+        devices or of threads, a tuple of `Timings`, one for each device and number of threads.
 
     Raises:
         RuntimeError: No model ran.
     """
+    asked = (budget_s, runtime, shape, python, benchmark_model)
+    if any(value is not None for value in asked) or least_s or isinstance(device, list | tuple):
+        raise NotImplementedError("Only `timeout` of the new arguments is taken already.")
     contents = _named(models)
     references = _references(reference, contents)
     _check_counts(runs=runs, warmups=warmups, threads=threads)
     device = devices.connect(device)
     artifacts = {name: Artifact.from_content(content) for name, content in contents.items()}
     inputs = {name: _inputs(artifact, images) for name, artifact in artifacts.items()}
-    wanted, failures = {}, []
+    wanted, delegates, failures = {}, {}, []
     for name in contents:
         try:
-            devices.probe(contents[name], inputs[name], kernels, device)
+            probed = devices.probe(contents[name], inputs[name], kernels, device)
+            delegates[name] = probed.get("delegates")
             wanted[name] = _expected(name, artifacts[name], inputs[name], expected)
         except devices.AgentError as error:
             failures.append(Failure(name, error.stage, error.reason))
@@ -106,7 +129,8 @@ def benchmark(
     said |= {"runs": runs, "warmups": warmups, "threads": threads}
     present = tuple(name for name in references if any(m.name == name for m in timings))
     result = Timings(tuple(timings), Conditions.from_dict(said), present, tuple(failures))
-    return dataclasses.replace(result, notes=_notes(result))
+    found = notes.find(result, contents, delegates)
+    return dataclasses.replace(result, notes=found)
 
 
 def output_error(outputs, expected):
@@ -239,25 +263,3 @@ def _nothing_ran(failures):
         f"At least one model must run on the device. Received: {reasons}. "
         f"Convert the models again, lowered for this runtime."
     )
-
-
-def _notes(timings):
-    """Say what makes the times less certain, with its number."""
-    notes = []
-    conditions, control = timings.conditions, timings.control
-    if control and abs(control.value - 1) > _ALLOWED_DRIFT:
-        notes.append(
-            f"{control.reference} against itself gave {control}, not 1: the machine is disturbed. "
-            f"Close other programs, or raise `runs` (now {conditions.runs})."
-        )
-    if not conditions.pinned_cores:
-        notes.append("The process was not pinned to a core: times may jump. Pass `cores`.")
-    if conditions.governor not in (None, "performance"):
-        notes.append(
-            f"The clock speed is governed by {conditions.governor!r}, which may change it "
-            f"in the run. Set it to 'performance' where you may."
-        )
-    heats = conditions.temperature_c
-    if len(heats) == 2 and heats[1] - heats[0] > 10:
-        notes.append(f"The device warmed from {heats[0]:.0f} to {heats[1]:.0f} degrees Celsius.")
-    return tuple(notes)
