@@ -1,7 +1,7 @@
 """The records of a benchmark: raw times of each model, and the conditions they were taken under."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mobile import stats
 from mobile.serial import Record, table
@@ -12,7 +12,8 @@ class Conditions(Record):
     """Where and how a benchmark ran. None stands for what the device does not tell.
 
     `pinned_cores` is empty where the process could run on any core; `frequency_mhz`,
-    `temperature_c` and `load` hold one reading from before the run and one from after it.
+    `temperature_c` and `load` hold one reading from before the run and one from after it. `model`
+    is what the device's maker calls it, `soc` its chip.
     """
 
     device: str
@@ -33,6 +34,10 @@ class Conditions(Record):
     temperature_c: tuple[float, ...] = ()
     load: tuple[float, ...] = ()
     started: str = ""
+    model: str = ""
+    soc: str = ""
+    cores: int | None = None
+    memory_bytes: int | None = None
 
     def differences(self, other):
         """Name what forbids comparing times taken under these conditions with those of `other`."""
@@ -71,6 +76,15 @@ class Failure(Record):
 
 
 @dataclass(frozen=True)
+class OperatorTime(Record):
+    """How long one operator of a model takes on average."""
+
+    name: str
+    kind: str
+    mean_ms: float
+
+
+@dataclass(frozen=True)
 class ModelTimings(Record):
     """The times of one model, raw and summarised.
 
@@ -83,6 +97,13 @@ class ModelTimings(Record):
         output_error: Mean difference from the expected outputs on the fixed input, over their span.
         load_ms: Time to load the file and allocate its tensors.
         control_of: Name of the model this is a second copy of (the A/A control).
+        first_ms: Time of the very first inference.
+        peak_memory_bytes: What loading and running it alone added to its process, at the most.
+        kernels: As in `devices.predict`; other than the job's where the delegate refused the file.
+        output_lsb: Largest difference from the expected outputs, in steps of the output's
+            quantisation; None where an output is not quantised.
+        left_out: Operators that the delegate did not take, to count.
+        profile: Time of each operator, where the runtime tells.
     """
 
     name: str
@@ -93,6 +114,12 @@ class ModelTimings(Record):
     output_error: float | None = None
     load_ms: float | None = None
     control_of: str | None = None
+    first_ms: float | None = None
+    peak_memory_bytes: int | None = None
+    kernels: str = "default"
+    output_lsb: int | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+    profile: tuple[OperatorTime, ...] = ()
 
     @property
     def median_ms(self):
