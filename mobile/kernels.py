@@ -61,3 +61,47 @@ def merged_groups(kernel, groups, width):
         outputs = slice(group * filters, (group + 1) * filters)
         merged[:, :, inputs, outputs] = kernel[:, :, :, outputs]
     return merged, groups // joined
+
+
+def folded_columns(kernel, stride, padding, width, most):
+    """A kernel that reads `factor` neighbouring columns at a time as channels; None if none fits.
+
+    An image `(h, w, c)` reshaped to `(h, w / factor, c * factor)` keeps its bytes in place, and a
+    block of columns holds all that some whole output columns read but for the block's neighbours.
+    So the convolution gives these output columns as channels, and a reshape parts them again.
+
+    Args:
+        kernel: (height, width, channels, filters).
+        stride: Of the columns.
+        padding: `"same"` or `"valid"`.
+        width: Columns of the image.
+        most: Columns that may be read as one.
+
+    Returns:
+        The new kernel `(height, blocks, channels * factor, filters * columns)` for a stride of one
+        block, and `factor`, the largest that fits.
+    """
+    size, channels = kernel.shape[1:3]
+    same = padding == "same"
+    columns = -(-width // stride) if same else (width - size) // stride + 1
+    left = max((columns - 1) * stride + size - width, 0) // 2 if same else 0
+    for factor in range(most // stride * stride, stride - 1, -stride):
+        each = factor // stride  # output columns of a block
+        if factor == 1 or width % factor or columns % each:
+            continue
+        before = -(-left // factor)
+        after = ((each - 1) * stride + size - 1 - left) // factor
+        if same:  # its padding is even, or longer by one on the right
+            after = max(before, after)
+            before = max(before, after - 1)
+        elif width // factor - after != columns // each:
+            continue
+        folded = np.zeros(
+            (kernel.shape[0], before + 1 + after, factor, channels, each, kernel.shape[3])
+        )
+        for output in range(each):
+            for tap in range(size):
+                block, column = divmod(output * stride + tap - left, factor)
+                folded[:, block + before, column, :, output] = kernel[:, tap]
+        return folded.reshape(*folded.shape[:2], factor * channels, -1), factor
+    return None

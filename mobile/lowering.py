@@ -16,7 +16,13 @@ import numpy as np
 
 from keras_se.graph import Ref, trace
 from mobile import layers as own
-from mobile.kernels import merged_groups, merged_padding, per_channel, times_input
+from mobile.kernels import (
+    folded_columns,
+    merged_groups,
+    merged_padding,
+    per_channel,
+    times_input,
+)
 from mobile.targets import Target, target_named
 
 _L = keras.layers
@@ -212,6 +218,9 @@ class Lowering:
         return self.emit(_L.Concatenate, *tensors, name=name, axis=-1)
 
     def _emit_linear(self, p):
+        folded = self._folded(p)
+        if folded is not None:
+            return folded
         size = dict(kernel_size=p.kernel.shape[:2])
         if p.kind is _L.DepthwiseConv2D:
             size["depth_multiplier"] = p.kernel.shape[3]
@@ -226,6 +235,27 @@ class Lowering:
             p.kind, p.source, name=p.name, activation=p.activation, weights=(kernel, p.bias),
             **size, **options, **{initial: "zeros"},
         )  # fmt: skip
+
+    def _folded(self, p):
+        """The convolution `p` of an image with few channels, by neighbouring columns; else None."""
+        _, height, width, channels = p.source.shape
+        strides, padding = p.options.get("strides", (1, 1)), p.options.get("padding", "valid")
+        plain = p.kind is _L.Conv2D and p.options.get("dilation_rate", (1, 1)) == (1, 1)
+        if not plain or channels > 4 or strides[1] == 1 or None in (height, width):
+            return None
+        found = folded_columns(p.kernel, strides[1], padding, width, self.target.folded_columns)
+        if found is None:
+            return None
+        kernel, factor = found
+        shape = (height, width // factor, channels * factor)
+        source = self.emit(_L.Reshape, p.source, name=f"{p.name}_fold", target_shape=shape)
+        options = p.options | {"strides": (strides[0], 1)}
+        bias = np.tile(p.bias, kernel.shape[3] // len(p.bias))
+        y = self._emit_linear(replace(p, source=source, kernel=kernel, bias=bias, options=options))
+        shape = (y.shape[1], -1, len(p.bias))
+        if y.shape[-1] == shape[-1]:
+            return y
+        return self.emit(_L.Reshape, y, name=f"{p.name}_unfold", target_shape=shape)
 
     def true(self, v: Value) -> keras.KerasTensor:
         """The tensor of `v` with a scale of 1, through one multiplication if it must be."""

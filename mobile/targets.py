@@ -18,6 +18,8 @@ class Target:
         most_concatenated: Inputs that one concatenation may have.
         group_width: Channels that a group of a grouped convolution is to read: narrower groups are
             put together, with zeros where they were apart.
+        folded_columns: Neighbouring columns of an image of at most 4 channels that a strided
+            convolution reads as one, at most; with 1 it reads them as they are.
         mean_by_axis: The squeeze as a mean over rows, then one over columns; else one over both.
     """
 
@@ -29,6 +31,7 @@ class Target:
     nearest: bool = False
     most_concatenated: int = 1_000
     group_width: int = 0
+    folded_columns: int = 1
     mean_by_axis: bool = False
 
 
@@ -43,8 +46,11 @@ TARGETS = {
         # groups of 4 needs half the instructions in groups of 8 (64-bit Arm), and half the time
         # (x86); of wider groups Arm gains nothing.
         Target("xnnpack", most_concatenated=5, group_width=8),
-        # The same on x86 with int8 dot products: groups of 64 take 0.09 to 0.6 of the time.
-        Target("xnnpack-x86", most_concatenated=5, group_width=64),
+        # The same on x86 with int8 dot products: groups of 64 take 0.09 to 0.6 of the time,
+        # and the first convolution of a 224x224 image 0.28 (3x3, 16 filters), 0.50 (3x3, 32) or
+        # 0.59 (7x7, 64): matrix units are filled by 24 channels and not by 3. Without a stride
+        # the zeros in the kernel cost more (3x3, 64 filters: 1.5).
+        Target("xnnpack-x86", most_concatenated=5, group_width=64, folded_columns=8),
         # LiteRT with XNNPACK in float32: all of the operators are delegated.
         Target("xnnpack-float", most_concatenated=5, group_width=8, **_KEPT),
         # tflite-runtime, or LiteRT without delegate.
