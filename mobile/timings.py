@@ -13,7 +13,8 @@ class Conditions(Record):
 
     `pinned_cores` is empty where the process could run on any core; `frequency_mhz`,
     `temperature_c` and `load` hold one reading from before the run and one from after it. `model`
-    is what the device's maker calls it, `soc` its chip.
+    is what the device's maker calls it, `soc` its chip. `scenario` is `interleaved`, or
+    `single-stream`, where each model ran alone: such times have no ratios.
     """
 
     device: str
@@ -38,10 +39,11 @@ class Conditions(Record):
     soc: str = ""
     cores: int | None = None
     memory_bytes: int | None = None
+    scenario: str = "interleaved"
 
     def differences(self, other):
         """Name what forbids comparing times taken under these conditions with those of `other`."""
-        names = ("device", "cpu", "runtime", "runtime_version", "threads", "kernels")
+        names = ("device", "cpu", "runtime", "runtime_version", "threads", "kernels", "scenario")
         pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
         return tuple(
             f"{name} {ours!r} and {theirs!r}" for name, ours, theirs in pairs if ours != theirs
@@ -171,7 +173,16 @@ class Timings(Record):
         raise KeyError(f"A model's name must be one of {known}. Received: {name!r}.")
 
     def ratio(self, name, reference):
-        """Return the `Ratio` of two models' medians, with its interval."""
+        """Return the `Ratio` of two models' medians, with its interval.
+
+        Raises:
+            ValueError: The models did not run interleaved.
+        """
+        if self.conditions.scenario != "interleaved":
+            raise ValueError(
+                f"A ratio needs models that ran in turn. Received: times of the scenario "
+                f"{self.conditions.scenario}, each model alone. Benchmark without a scenario."
+            )
         found = stats.ratio_of_medians(self[name].times_ms, self[reference].times_ms)
         return Ratio(name, reference, *found)
 
@@ -209,9 +220,10 @@ class Timings(Record):
         c = self.conditions
         cores = ", ".join(map(str, c.pinned_cores))
         pinned = f"pinned to core {cores}" if c.pinned_cores else "not pinned"
+        how = "interleaved runs" if c.scenario == "interleaved" else f"{c.scenario} runs, at least,"
         return (
             f"{c.device}, {c.cpu}, {c.threads} thread{'s' * (c.threads > 1)} {pinned}; "
-            f"{c.runtime} {c.runtime_version}; {c.runs} interleaved runs after {c.warmups} "
+            f"{c.runtime} {c.runtime_version}; {c.runs} {how} after {c.warmups} "
             f"warm-ups; {c.started}"
         )
 

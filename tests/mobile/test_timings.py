@@ -39,6 +39,14 @@ def test_ratio_is_of_medians(timings):
     assert (ratio.value, ratio.low, ratio.high) == (2.0, 2.0, 2.0)
 
 
+def test_models_that_ran_alone_have_no_ratio(timings):
+    alone = dataclasses.replace(CONDITIONS, scenario="single-stream")
+    stream = Timings(timings.models, alone)
+    with pytest.raises(ValueError, match="each model alone"):
+        stream.ratio("slow", "fast")
+    assert "4 single-stream runs, at least, after 2 warm-ups" in str(stream)
+
+
 def test_control_is_the_ratio_of_a_model_to_its_copy(timings):
     assert timings.control.name == "fast (again)"
     assert timings.control.value == 1.0
