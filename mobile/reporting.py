@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mobile.results import Results
 from mobile.serial import write_file
-from mobile.units import megabytes, milliseconds, millions, minutes, percent
+from mobile.units import megabytes, millions, milliseconds, minutes, percent
 
 LABELS = {"mobile": "mobile", "server": "server twin", "no_se": "twin without SE"}
 # Okabe and Ito's colours, which the colour-blind tell apart.
