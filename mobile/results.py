@@ -7,6 +7,8 @@ from mobile.serial import Record, table
 from mobile.timings import Timings
 from mobile.training import Epoch
 
+FORMAT, VERSION = "keras-se run", 1
+
 
 @dataclass(frozen=True)
 class NetworkResult(Record):
@@ -57,6 +59,10 @@ class Results(Record):
     timings: Timings
     seconds: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self):
+        """Return the fields, after the format's name and version."""
+        return {"format": FORMAT, "version": VERSION, **super().to_dict()}
 
     def rows(self) -> list[dict]:
         """Return one row a .tflite file: plain numbers, None for what is not known."""
