@@ -2,10 +2,14 @@
 
 import io
 import math
+import re
 
 import numpy as np
 
 _INK, _GREY = "#222222", "#888888"
+# Okabe and Ito's colours, which the colour-blind tell apart.
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")
+_DOTS = 2000  # of one model, at most
 
 
 def accuracy_against_latency(results, label, colour) -> bytes:
@@ -36,15 +40,25 @@ def accuracy_against_latency(results, label, colour) -> bytes:
     return _png(figure)
 
 
-def latency_distributions(results, label, colour) -> bytes:
-    """Draw every raw time as a dot, with median and the middle 80 % on top."""
-    models = [m for m in results.timings.models if m.times_ms]
-    figure, axes = _figure(7.2, 1.2 + 0.5 * len(models))
+def latency_distributions(timings, label=str, colour=None, title="") -> bytes:
+    """Draw every raw time as a dot, with median and the middle 80 % on top.
+
+    Args:
+        timings: The `Timings`.
+        label: Name of a model to what the axis says.
+        colour: Name of a model to its colour; by default each has one of its own.
+        title: What stands above.
+    """
+    models = [m for m in timings.models if m.times_ms]
+    colour = colour or _own_colours([m.control_of or m.name for m in models])
+    figure, axes = _figure(7.2, 1.3 + 0.5 * len(models))
     random = np.random.default_rng(0)
     for line, model in enumerate(reversed(models)):
         times = np.asarray(model.times_ms)
-        jitter = line + random.uniform(-0.28, 0.28, len(times))
-        axes.plot(times, jitter, ".", color=colour(model.name), markersize=3, alpha=0.35, mew=0)
+        shown = times if times.size <= _DOTS else random.choice(times, _DOTS, replace=False)
+        jitter = line + random.uniform(-0.28, 0.28, len(shown))
+        tint = colour(model.control_of or model.name)
+        axes.plot(shown, jitter, ".", color=tint, markersize=3, alpha=0.35, mew=0)
         low, middle, high = np.percentile(times, [10, 50, 90])
         axes.plot([low, high], [line, line], color=_INK, linewidth=1.5, solid_capstyle="butt")
         axes.plot([middle, middle], [line - 0.33, line + 0.33], color=_INK, linewidth=2)
@@ -52,21 +66,63 @@ def latency_distributions(results, label, colour) -> bytes:
         f"{label(m.control_of)}, again (control)" if m.control_of else label(m.name)
         for m in reversed(models)
     ]
-    axes.set_yticks(range(len(models)), names)
-    every = np.concatenate([m.times_ms for m in models])
-    low, high = np.percentile(every, [0, 98])
-    axes.set_xscale("log")
-    axes.set_xlim(low * 0.9, high * 1.3)
-    _plain_log_ticks(axes, low * 0.9, high * 1.3)
-    beyond = int((every > high * 1.3).sum())
-    axes.set_xlabel("latency, ms (logarithmic)")
-    axes.set_title(
-        "Line: 10 to 90 % of the runs; tick: median"
-        + f"; {beyond} slower not shown" * (beyond > 0),
-        loc="left",
-        fontsize=10,
-    )
+    axes.set_yticks(range(len(models)), [_folded(name) for name in names])
+    axes.set_ylim(-0.6, len(models) - 0.4)
+    low = min(min(m.times_ms) for m in models)
+    high = max(np.percentile(m.times_ms, 98) for m in models)
+    if high / low > 3:
+        low, high = low * 0.9, high * 1.3
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+        _plain_log_ticks(axes, low, high)
+        axes.set_xlabel("latency, ms (logarithmic)")
+    else:
+        margin = 0.06 * (high - low) or 0.1 * high
+        low, high = low - margin, high + 2 * margin
+        axes.set_xlim(low, high)
+        axes.set_xlabel("latency, ms (the axis does not begin at 0)")
+    beyond = sum(int((np.asarray(m.times_ms) > high).sum()) for m in models)
+    said = "Line: 10 to 90 % of the runs; tick: median"
+    said += f"; {beyond} slower not shown" * (beyond > 0)
+    axes.set_title(f"{title}\n{said}" if title else said, loc="left", fontsize=10)
     axes.grid(axis="x", which="both", alpha=0.25)
+    return _png(figure)
+
+
+def accuracy_of_measurement(measurement, title="") -> bytes | None:
+    """Draw a point a model of known accuracy; the bars span what so few test images allow."""
+    points = [
+        (m.name, m.median_ms, measurement.accuracy[m.name])
+        for m in measurement.timings.models
+        if m.name in measurement.accuracy and m.times_ms
+    ]
+    if not points:
+        return None
+    images = measurement.test_images
+    colour = _own_colours([m.name for m in measurement.timings.models if m.times_ms])
+    figure, axes = _figure(7.2, 3.2 + 0.12 * len(points))
+    for name, x, share in points:
+        y = 100 * share
+        if images:
+            spread = [[abs(100 * end - y)] for end in _wilson(share, images)]
+            axes.errorbar(
+                x,
+                y,
+                yerr=spread,
+                fmt="none",
+                ecolor=colour(name),
+                elinewidth=1,
+                capsize=2,
+                alpha=0.6,
+            )
+        axes.plot(x, y, "o", markersize=9, color=colour(name), label=_folded(name))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.set_xlabel("latency p50, ms (left is faster)")
+    axes.set_ylabel("test accuracy, %")
+    axes.set_xlim(0, 1.1 * max(x for _, x, _ in points))
+    axes.grid(alpha=0.25)
+    said = f"{images:,} test images; bars: 95 % intervals" if images else "accuracy as given"
+    axes.set_title(f"{title}\n{said}" if title else said, loc="left", fontsize=10)
     return _png(figure)
 
 
@@ -94,6 +150,22 @@ def costs_by_stage(results, label, colour) -> bytes:
         axes.grid(axis="y", alpha=0.25)
     panels[0].legend(frameon=False)
     return _png(figure)
+
+
+def _own_colours(names):
+    """Return a function from name to colour, the same for the same name."""
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return lambda name: _PALETTE[places[name] % len(_PALETTE)]
+
+
+def _folded(name, width=28):
+    """Break a long name where a word ends, so that it leaves room for the plot."""
+    lines = [""]
+    for part in re.split(r"(?<=[_\-. /,])", name):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _sums(complexity, field, sizes, chosen):

@@ -46,7 +46,7 @@ def report(results: Results, folder: str | Path, console=None) -> Path:
     page = write_file(folder / "report.html", to_html(results, plots))
     write_file(folder / "results.json", results.to_json())  # last: its presence says all is there
     if console is not False:
-        console = console or _console()
+        console = console or terminal()
         console.print(to_table(results, console.width))
     return page
 
@@ -161,7 +161,7 @@ def draw(results: Results) -> dict[str, bytes]:
 
     drawn = {
         "accuracy_latency.png": plots.accuracy_against_latency(results, _label, _colour),
-        "latency.png": plots.latency_distributions(results, _label, _colour),
+        "latency.png": plots.latency_distributions(results.timings, _label, _colour),
         "costs.png": plots.costs_by_stage(results, _label, _colour),
     }
     return drawn
@@ -175,7 +175,7 @@ class Progress:
     """
 
     def __init__(self, console=None):
-        self.console = console or _console(stderr=True)
+        self.console = console or terminal(stderr=True)
         self._bar = self._task = None
 
     @contextlib.contextmanager
@@ -233,8 +233,8 @@ class Silence:
 def show(thing):
     """Print a text, a table, or the table of `Results` to standard output."""
     if isinstance(thing, Results):
-        thing = to_table(thing, _console().width)
-    _console().print(thing, markup=False, highlight=False, soft_wrap=isinstance(thing, str))
+        thing = to_table(thing, terminal().width)
+    terminal().print(thing, markup=False, highlight=False, soft_wrap=isinstance(thing, str))
 
 
 def networks_table(described):
@@ -257,11 +257,11 @@ def networks_table(described):
     return table
 
 
-def _console(stderr=False):
+def terminal(stderr=False):
+    """Return a console on standard output or error; a file or pipe has 160 columns."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    # A file or a pipe has no width of its own: wide enough for the table.
     return Console(file=stream, width=None if stream.isatty() else 160)
 
 

@@ -36,19 +36,31 @@ def table(header, rows):
 def write_file(path, content):
     """Write bytes or text so that a reader sees the old file or the whole new one."""
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    write_files({path: content})
     return path
+
+
+def write_files(contents):
+    """Write several files, path to bytes or text: each whole, and none if one cannot be written."""
+    ready = []
+    try:
+        for path, content in contents.items():
+            path = pathlib.Path(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            ready.append((name, path))
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)
+        while ready:
+            os.replace(*ready[0])
+            ready.pop(0)
+    except BaseException:
+        for name, _ in ready:
+            os.unlink(name)
+        raise
 
 
 class Record:
