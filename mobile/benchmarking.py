@@ -1,15 +1,23 @@
 """What to time, in which order, and whether to believe it. The agent does the timing."""
 
+import collections
+import concurrent.futures
 import dataclasses
-import hashlib
+import json
 import os
 import pathlib
+import tempfile
 from collections.abc import Mapping
 
 import numpy as np
 
-from mobile import devices, notes
+from mobile import answers, devices, flatbuffer, linting, notes
+from mobile.answers import output_error
 from mobile.records import Artifact, Conditions, Failure, ModelTimings, Timings, content_of
+from mobile.serial import write_file
+from mobile.timings import OperatorTime
+
+__all__ = ["benchmark", "output_error"]
 
 
 def benchmark(
@@ -36,8 +44,9 @@ def benchmark(
     """Time models side by side on a device, after checking that it computes the right answers.
 
     All run in one process and in turn (A B, B A, ...), so that what disturbs one disturbs all. Each
-    is loaded in a process of its own first: one that the runtime refuses, or that kills it, is
-    listed under `failures` with what was said, and the others are timed.
+    is loaded in a process of its own first: one that cannot be read, that the runtime refuses, or
+    that kills it or hangs, is listed under `failures` with what was said, and the others are timed.
+    One that only the delegate refuses is timed without it, as "NAME (without delegate)".
 
     Args:
         models: Name to `Artifact`, bytes or path; or a sequence, named after scheme or file.
@@ -52,14 +61,14 @@ def benchmark(
             (pixels 0 to 255 for a float input), which is as good for timing.
         expected: Name to the right real-valued outputs, one array or a list. Without it, they come
             from the plain kernels of the runtime on this machine.
-        tolerance: Largest mean output error, as a share of the outputs' span. By default 0.1 % for
+        tolerance: Largest mean output error, as a share of the outputs' span. By default 1e-4 for
             a file that computes in float, 5 % else (int8 kernels differ by some steps at the end).
         control: Whether to time the reference against a second copy of itself.
         kernels: As in `devices.predict`.
         cores: Cores to pin to, by number; by default the last ones.
         budget_s: Seconds after which no further round begins, once 50 rounds (or `runs`, if fewer)
             are done. By default there is no such limit.
-        least_s: Seconds that the timed rounds go on for at least, even after `runs` of them.
+        least_s: Seconds that the runs of each model must add up to, even after `runs` of them.
         runtime: `"ai_edge_litert"`, `"tflite_runtime"` or `"tensorflow"`; by default the first of
             them that the device has.
         shape: Shape of the input, for a model that leaves it open; of a model with several inputs,
@@ -71,101 +80,209 @@ def benchmark(
 
     Returns:
         `Timings`. Print it for a table; `ratio(name, reference)` has intervals. Given a list of
-        devices or of threads, a tuple of `Timings`, one for each device and number of threads.
+        devices or of threads, a tuple of `Timings`, one for each device and number of threads; of
+        a device that gave no times, one with a failure of its name.
 
     Raises:
-        RuntimeError: No model ran.
+        RuntimeError: No model ran. `devices.AgentError`, where the device is to blame, is one.
     """
-    asked = (budget_s, runtime, shape, python, benchmark_model)
-    if any(value is not None for value in asked) or least_s or isinstance(device, list | tuple):
-        raise NotImplementedError("Only `timeout` of the new arguments is taken already.")
     contents = _named(models)
     references = _references(reference, contents)
-    _check_counts(runs=runs, warmups=warmups, threads=threads)
-    device = devices.connect(device)
-    artifacts = {name: Artifact.from_content(content) for name, content in contents.items()}
-    inputs = {name: _inputs(artifact, images) for name, artifact in artifacts.items()}
-    wanted, delegates, failures = {}, {}, []
-    for name in contents:
-        try:
-            probed = devices.probe(contents[name], inputs[name], kernels, device)
-            delegates[name] = probed.get("delegates")
-            wanted[name] = _expected(name, artifacts[name], inputs[name], expected)
-        except devices.AgentError as error:
-            failures.append(Failure(name, error.stage, error.reason))
-
-    plan = {name: name for name in wanted}
-    twin = next((name for name in references if name in plan), None) if control else None
-    if twin:
-        plan[f"{twin} (again)"] = twin
-    job = {"job": "time", "runs": runs, "warmups": warmups, "threads": threads}
-    job |= {"kernels": kernels, "cores": cores}
-    answer = _time(device, job, plan, contents, inputs, failures)
-
-    timings = []
-    for name, found in answer.result["models"].items():
-        of = plan[name]
-        outputs = [answer.array(file) for file in found["outputs"].values()]
-        error = output_error(artifacts[of].restore(outputs), wanted[of])
-        allowed = _tolerance(artifacts[of]) if tolerance is None else tolerance
-        if not error <= allowed:
-            failures.append(Failure(name, "compute", _wrong_answer(error, allowed)))
-            continue
-        timings.append(
-            ModelTimings(
-                name=name,
-                times_ms=tuple(found["times_ms"]),
-                partitions=found["partitions"],
-                size_bytes=artifacts[of].size_bytes,
-                sha256=hashlib.sha256(contents[of]).hexdigest(),
-                output_error=error,
-                load_ms=found["load_ms"],
-                control_of=of if name != of else None,
-            )
-        )
-    if not timings:
+    counts = (threads,) if isinstance(threads, int) else tuple(threads)
+    _check_counts(runs=runs, warmups=warmups)
+    for count in counts:
+        _check_counts(threads=count)
+    places = device if isinstance(device, list | tuple) else [device]
+    places = [devices.connect(place, python, benchmark_model) for place in places]
+    for name in contents if expected is not None else ():
+        _wanted(expected, name)
+    chosen, failures = answers.subjects(contents, images, shape)
+    here, reasons = answers.compute(chosen, kernels, timeout) if chosen else ({}, {})
+    for name in list(chosen):
+        if expected is None and not here[name].keys() & {"builtin", "reference"}:
+            reason = next(iter(reasons[name].values()))
+            failures.append(Failure(name, "run here", reason))
+            del chosen[name]
+    if not chosen:
         raise RuntimeError(_nothing_ran(failures))
-    said = answer.result["conditions"] | {"device": device.name, "kernels": kernels}
-    said |= {"runs": runs, "warmups": warmups, "threads": threads}
-    present = tuple(name for name in references if any(m.name == name for m in timings))
-    result = Timings(tuple(timings), Conditions.from_dict(said), present, tuple(failures))
-    found = notes.find(result, contents, delegates)
-    return dataclasses.replace(result, notes=found)
+    job = {
+        "job": "benchmark",
+        "runs": runs,
+        "warmups": warmups,
+        "kernels": kernels,
+        "cores": cores,
+        "budget_s": budget_s,
+        "least_s": least_s,
+        "runtime": runtime,
+        "timeout_s": timeout,
+        "limit_s": 1800 + 2 * least_s * (len(chosen) + 1),
+        "control": references[0] if control else None,
+        "fallback": True,
+        "models": [],
+    }
+    files = {}
+    for number, subject in enumerate(chosen.values()):
+        entry, packed = subject.pack(str(number))
+        job["models"].append(entry)
+        files |= packed
+    study = _Study(chosen, here, expected, tolerance, references, tuple(failures), job, files)
+
+    def measure(place):
+        return [study.measure(place, count, alone=len(places) == 1) for count in counts]
+
+    with concurrent.futures.ThreadPoolExecutor(len(places)) as pool:
+        results = tuple(timings for each in pool.map(measure, places) for timings in each)
+    if all(not timings.models for timings in results):
+        raise RuntimeError(_nothing_ran([f for timings in results for f in timings.failures]))
+    several = isinstance(device, list | tuple) or not isinstance(threads, int)
+    return results if several else results[0]
 
 
-def output_error(outputs, expected):
-    """Return the mean difference from the expected outputs, as a share of their span.
+@dataclasses.dataclass(frozen=True)
+class _Study:
+    """What is measured, the same on every device."""
 
-    >>> output_error([np.array([0.0, 11.0])], [np.array([0.0, 10.0])])
-    0.05
-    """
-    errors = []
-    for got, want in zip(outputs, expected, strict=True):
-        if got.shape != want.shape:
-            return float("inf")
-        span = float(np.max(want) - np.min(want)) or 1.0
-        errors.append(float(np.mean(np.abs(got - want))) / span)
-    return max(errors)
+    chosen: dict
+    here: dict
+    expected: dict | None
+    tolerance: float | None
+    references: tuple
+    failures: tuple
+    job: dict
+    files: dict
+
+    def measure(self, device, threads, alone):
+        """Run the job on one device. What a lost device gave is kept; one `alone` must give any."""
+        job = {**self.job, "threads": threads}
+        with _Keeping(device.name) as keep:
+            try:
+                answer, lost = device.run(job, self.files, keep), None
+            except devices.AgentError as error:
+                answer, lost = error.partial, error
+                timed = answer and any(r["times_ms"] for r in answer.result["models"].values())
+                if alone and not timed:
+                    keep.report(error)
+                    raise
+                if not timed:
+                    failure = Failure(device.name, error.stage, error.reason)
+                    unknown = Conditions(device.name, "", "", "", "", threads, 0, 0)
+                    return Timings((), unknown, (), (*self.failures, failure))
+            return self._read(device, job, answer, lost)
+
+    def _read(self, device, job, answer, lost):
+        result, failures, timings = answer.result, list(self.failures), []
+        failures += [Failure(**failure) for failure in result["failures"]]
+        counts = [len(row["times_ms"]) for row in result["models"].values() if row["times_ms"]]
+        rounds = min(counts, default=0)
+        remarks = []
+        for name, row in result["models"].items():
+            subject = self.chosen[row["of"]]
+            if not row["times_ms"]:
+                failures.append(Failure(name, "time", "the run ended before its first round"))
+                continue
+            outputs = [answer.array(file) for file in row["outputs"].values()]
+            error, steps, complaint = None, None, None
+            if outputs or not row.get("unseen"):
+                wanted = None if self.expected is None else _wanted(self.expected, row["of"])
+                error, steps, complaint = answers.judge(
+                    subject, outputs, row, self.here[row["of"]], wanted, self.tolerance
+                )
+            if complaint:
+                failures.append(Failure(name, "compute", complaint))
+                continue
+            if not row.get("control_of"):
+                remarks += _remarks(name, row, steps)
+            timings.append(
+                ModelTimings(
+                    name=name,
+                    times_ms=tuple(row["times_ms"][:rounds]),
+                    size_bytes=subject.artifact.size_bytes,
+                    sha256=subject.artifact.sha256,
+                    output_error=error,
+                    output_lsb=steps,
+                    left_out=_left_out(subject.artifact, row["delegates"]),
+                    profile=tuple(OperatorTime(**each) for each in row.get("profile", ())),
+                    **{key: row.get(key) for key in _KEPT},
+                )
+            )
+        if lost:
+            remarks.append(f"Only {rounds} rounds of {job['runs']} were done: {lost.reason}")
+        said = {"machine": "", "cpu": "", "runtime": "", "runtime_version": ""}
+        said |= (result["conditions"] or {}) | {"device": device.name, "runs": rounds}
+        said |= {key: job[key] for key in ("kernels", "warmups", "threads")}
+        names = [model.name for model in timings if not model.control_of]
+        plain = {name: f"{name} (without delegate)" for name in self.references}
+        present = [name if name in names else plain[name] for name in self.references]
+        present = tuple(name for name in present if name in names) or tuple(names[:1])
+        found = Timings(tuple(timings), Conditions.from_dict(said), present, tuple(failures))
+        contents = {name: subject.artifact.content for name, subject in self.chosen.items()}
+        delegates = {name: row["delegates"] for name, row in result["models"].items()}
+        said = (*remarks, *notes.find(found, contents, delegates))
+        return dataclasses.replace(found, notes=said)
 
 
-def _time(device, job, plan, contents, inputs, failures):
-    """Run the timing job, without each model in turn that takes the process down with it."""
-    while plan:
-        job["models"], files = [], {}
-        for number, (name, of) in enumerate(plan.items()):
-            entry, packed = devices.pack(name, contents[of], inputs[of], prefix=str(number))
-            job["models"].append(entry)
-            files |= packed
-        try:
-            return device.run(job, files)
-        except devices.AgentError as error:
-            if error.model not in plan:
-                raise
-            failures.append(Failure(error.model, error.stage, error.reason))
-            culprit = plan[error.model]
-            for name in [name for name, of in plan.items() if of == culprit]:
-                del plan[name]
-    raise RuntimeError(_nothing_ran(failures))
+_KEPT = ("partitions", "load_ms", "first_ms", "peak_memory_bytes", "kernels", "control_of")
+
+
+class _Keeping:
+    """A file with what a device has said so far, which goes once all is here."""
+
+    def __init__(self, name):
+        safe = "".join(c if c.isalnum() else "-" for c in name)
+        handle, path = tempfile.mkstemp(prefix=f"keras-se-{safe}-", suffix=".json")
+        os.close(handle)
+        self.path, self.keeps = pathlib.Path(path), False
+
+    def __call__(self, answer):
+        write_file(self.path, json.dumps(answer.result))
+
+    def report(self, error):
+        """Keep the file, where it holds anything, and name it in an error."""
+        if self.path.stat().st_size:
+            self.keeps = True
+            error.add_note(f"What was measured before is in {self.path}.")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if not (self.keeps or (kind and self.path.stat().st_size)):
+            self.path.unlink(missing_ok=True)
+
+
+def _remarks(name, row, steps):
+    if steps is not None and steps > 1:
+        yield (
+            f"{name}: an output differs by {steps} steps of its quantisation from the same kind of "
+            f"kernels on this machine, where 0 or 1 is usual. Integer kernels of another processor "
+            f"or version round otherwise; compare accuracies with mobile.verify."
+        )
+    if row.get("repeats") is False:
+        yield (
+            f"{name}: the same input gave another output in the last round than in the first. "
+            f"If the model keeps no state, do not trust it on this device."
+        )
+
+
+def _left_out(artifact, delegates):
+    """Return name and dtype of the operators outside the delegate's pieces, to count."""
+    if not delegates:
+        return {}
+    file = flatbuffer.read(artifact.content)
+    inside = linting.delegated(file, delegates)
+    outside = [f"{op.name} {op.dtype}" for op in file.operators if op.index not in inside]
+    return dict(collections.Counter(outside).most_common())
+
+
+def _wanted(expected, name):
+    """Return the right outputs, as the caller says."""
+    if name not in expected:
+        raise ValueError(
+            f"`expected` must hold the outputs of every model. Received: none for {name!r}. "
+            f"Add them, or leave `expected` out."
+        )
+    outputs = expected[name]
+    return [np.asarray(x) for x in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
 
 def _named(models):
@@ -185,7 +302,15 @@ def _named(models):
             named[name if name not in named else f"{name} {number}"] = model
     if not named:
         raise ValueError("At least one model must be given. Received: none. Pass {name: path}.")
-    return {str(name): content_of(model) for name, model in named.items()}
+    return {str(name): _content_of(model) for name, model in named.items()}
+
+
+def _content_of(model):
+    """Return the bytes of a model, or why they cannot be read: that costs its row alone."""
+    try:
+        return content_of(model)
+    except OSError as error:
+        return error
 
 
 def _references(reference, contents):
@@ -209,52 +334,6 @@ def _check_counts(**counts):
                 f"`{name}` must be a whole number, at least {least}. Received: {name}={count!r}. "
                 f"Leave it out for the default."
             )
-
-
-def _inputs(artifact, images):
-    """Return one batch of raw inputs."""
-    batches = [spec.shape[0] if spec.shape and spec.shape[0] > 0 else 1 for spec in artifact.inputs]
-    if images is not None:
-        prepared = artifact.prepare(images)
-        arrays = prepared if isinstance(prepared, list) else [prepared]
-        return [np.resize(x[:n], (n, *x.shape[1:])) for x, n in zip(arrays, batches, strict=True)]
-    noise = np.random.default_rng(0)
-    arrays = []
-    for spec in artifact.inputs:
-        shape = [max(size, 1) for size in spec.shape]
-        dtype = np.dtype(spec.dtype)
-        if dtype.kind == "f":
-            arrays.append(noise.uniform(0, 255, shape).astype(dtype))
-        else:
-            limits = np.iinfo(dtype)
-            arrays.append(noise.integers(limits.min, limits.max, shape, dtype, endpoint=True))
-    return arrays
-
-
-def _expected(name, artifact, inputs, expected):
-    """Return the right outputs, as the caller says or as this machine's plain kernels compute."""
-    if expected is None:
-        return artifact.restore(devices.predict(artifact.content, inputs, kernels="builtin"))
-    if name not in expected:
-        raise ValueError(
-            f"`expected` must hold the outputs of every model. Received: none for {name!r}. "
-            f"Add them, or leave `expected` out."
-        )
-    outputs = expected[name]
-    return [np.asarray(x) for x in (outputs if isinstance(outputs, list | tuple) else [outputs])]
-
-
-def _tolerance(artifact):
-    computes_in_float = all("int" not in kind.split()[-1] for kind in artifact.operators)
-    return 1e-3 if computes_in_float else 0.05
-
-
-def _wrong_answer(error, allowed):
-    return (
-        f"the outputs must lie within {allowed:.1%} of the expected ones, on average and of their "
-        f"span. Received: {error:.1%}. Do not use this file on this device; if the expected "
-        f"outputs come from another model, raise the tolerance."
-    )
 
 
 def _nothing_ran(failures):

@@ -1,14 +1,11 @@
 """Where an agent runs. A device takes a job and its files, and gives back the agent's answer.
 
-A device has a `name` and one method, `run(job, files) -> Answer`; all else here is built on that,
-so another way to reach a machine is another small class.
+A device has a `name` and one method, `run(job, files, update=None) -> Answer`; all else here is
+built on that, so another way to reach a machine is another small class.
 """
 
 import io
-import json
 import pathlib
-import signal
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -22,13 +19,13 @@ from mobile.records import content_of
 class AgentError(RuntimeError):
     """A model failed on the device: `model` is its name, `stage` what was being done.
 
-    `reason` is what the runtime said, or how it died.
+    `reason` is what the runtime said, or how it died; `partial` the `Answer` so far, or None.
     """
 
-    def __init__(self, reason, stage="start", model=None):
+    def __init__(self, reason, stage="start", model=None, partial=None):
         doing = f"to {stage} model {model!r}" if model else f"to {stage}"
         super().__init__(f"The agent failed {doing}: {reason}")
-        self.reason, self.stage, self.model = reason, stage, model
+        self.reason, self.stage, self.model, self.partial = reason, stage, model, partial
 
 
 @dataclass(frozen=True)
@@ -44,11 +41,11 @@ class Answer:
 
 
 class LocalDevice:
-    """This machine, the agent in a process of its own.
+    """This machine, the agent's workers in processes of their own.
 
     Args:
-        python: Interpreter to run the agent with; one of another environment gives another runtime.
-        timeout_s: How long a job may take.
+        python: Interpreter to run them with; one of another environment gives another runtime.
+        timeout_s: How long a job may take, unless it says so itself.
     """
 
     name = "local"
@@ -56,54 +53,76 @@ class LocalDevice:
     def __init__(self, python=sys.executable, timeout_s=1800):
         self.python, self.timeout_s = str(python), timeout_s
 
-    def run(self, job, files):
-        """Do a job in a new process and a new folder, which is gone afterwards.
+    def run(self, job, files, update=None):
+        """Do a job in new processes and a new folder, which is gone afterwards.
+
+        Args:
+            job: As `mobile/agent.py` says.
+            files: Name to content of the files that it names.
+            update: Called with the `Answer` so far after every step.
 
         Raises:
             AgentError: The agent reported an error, died, or took too long.
         """
+        job = {"limit_s": self.timeout_s, **job}
         with tempfile.TemporaryDirectory(prefix="keras-se-") as folder:
             folder = pathlib.Path(folder)
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-            (folder / "job.json").write_text(json.dumps(job))
-            try:
-                done = subprocess.run(
-                    [self.python, agent.__file__, str(folder / "job.json")],
-                    capture_output=True,
-                    timeout=self.timeout_s,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired:
-                raise failure(f"took longer than {self.timeout_s} s", folder) from None
-            result = folder / "result.json"
-            if not result.exists():
-                raise failure(f"{ending(done.returncode)}: {last_words(done.stderr)}", folder)
-            result = json.loads(result.read_text())
-            if result["error"]:
-                raise failure(result["error"], folder)
-            return Answer(
-                result,
-                {p.name: p.read_bytes() for p in folder.glob("*.npy") if p.name not in files},
-            )
+
+            def answer(result):
+                arrays = (path for path in folder.glob("*.npy") if path.name not in files)
+                return Answer(result, {path.name: path.read_bytes() for path in arrays})
+
+            def publish(result):
+                if update:
+                    update(answer(result))
+
+            command = [self.python, agent.__file__]
+            return checked(answer(agent.Supervisor(job, str(folder), command, publish).run()))
 
 
-def connect(device="local", python=None):
+def checked(answer):
+    """Return an answer, or raise what its result says went wrong."""
+    result = answer.result
+    if result["error"]:
+        raise AgentError(result["error"], result["stage"], result["model"], answer)
+    return answer
+
+
+def connect(device="local", python=None, benchmark_model=None):
     """Return the device of that name; a device object is returned as it is.
 
     Args:
-        device: `"local"`, or an object with a `name` and `run(job, files)`.
+        device: `"local"`, `"ssh:[user@]host[:port]"`, `"adb"`, `"adb:SERIAL"`, or an object with a
+            `name` and `run(job, files, update=None)`.
         python: Python interpreter on the device, where another than the usual one is meant.
+        benchmark_model: Path, on this machine, of TFLite's native tool for an Android device.
 
     >>> connect("local").name
     'local'
     """
     if not isinstance(device, str):
         return device
+    kind, _, rest = device.partition(":")
+    if benchmark_model is not None and kind != "adb":
+        raise ValueError(
+            f"`benchmark_model` must go with an adb device. Received: device={device!r}. "
+            f"Leave it out: there the agent runs under Python."
+        )
+    if kind == "ssh" and rest:
+        from mobile.ssh import SshDevice
+
+        return SshDevice(rest, python or "python3")
+    if kind == "adb":
+        from mobile.adb import connect_adb
+
+        return connect_adb(rest or None, python, benchmark_model)
     if device != "local":
         raise ValueError(
-            f"A device must be one of: local. Received: device={device!r}. "
-            f"To use another machine, pass an object with `name` and `run(job, files)`."
+            f"A device must be one of: local, ssh:[user@]host[:port], adb, adb:SERIAL. "
+            f"Received: device={device!r}. For a way of your own, pass an object with `name` and "
+            f"`run(job, files, update=None)`."
         )
     return LocalDevice(python) if python else LocalDevice()
 
@@ -189,27 +208,6 @@ def pack(name, content, inputs, prefix="0"):
         np.save(buffer, np.asarray(array))
         files[entry["inputs"][-1]] = buffer.getvalue()
     return entry, files
-
-
-def failure(reason, folder):
-    """Return the error of a failed job; `folder` still holds what the agent was doing."""
-    path = pathlib.Path(folder) / "progress.json"
-    said = json.loads(path.read_text()) if path.exists() else {}
-    return AgentError(reason, said.get("stage", "start"), said.get("model"))
-
-
-def ending(code):
-    """Say in words how a process ended."""
-    if code < 0:
-        return f"the runtime was killed by {signal.Signals(-code).name}"
-    return f"it left with status {code} and no answer"
-
-
-def last_words(stderr):
-    """Return the last lines that a process wrote, without the chatter."""
-    lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith(("INFO", "WARNING"))]
-    return " / ".join(lines[-3:]) or "it said nothing"
 
 
 def _known(kernels):

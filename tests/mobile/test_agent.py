@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from mobile import agent
+from mobile import agent, serving
 from tests.mobile.craft import between_convolutions
 
 
@@ -87,16 +87,93 @@ def test_predict_writes_one_file_an_output(folder):
     assert np.load(folder / name).shape == (2, 8, 8, 3)
 
 
-def test_time_gives_raw_times_outputs_and_conditions(folder):
-    job = {"job": "time", "models": [MODEL], "runs": 3, "warmups": 1, "threads": 1}
-    status, result = run(folder, job)
-    assert status == 0
+BENCHMARK = {"job": "benchmark", "models": [MODEL], "runs": 3, "warmups": 1, "threads": 1}
+
+
+@pytest.fixture
+def one(folder):
+    np.save(folder / "in.npy", np.zeros((1, 8, 8, 4), np.int8))
+    return folder
+
+
+def test_benchmark_gives_raw_times_outputs_and_conditions(one):
+    status, result = run(one, BENCHMARK)
+    assert status == 0 and result["failures"] == []
     found = result["models"]["m"]
     assert len(found["times_ms"]) == 3 and min(found["times_ms"]) > 0
-    assert np.load(folder / found["outputs"]["0"]).shape == (1, 8, 8, 3)
-    assert {"cpu", "machine", "governor", "load", "started"} <= set(result["conditions"])
+    assert found["load_ms"] > 0 and found["first_ms"] > 0 and found["repeats"] is True
+    assert np.load(one / found["outputs"]["0"]).shape == (1, 8, 8, 3)
+    assert {"cpu", "machine", "governor", "load", "started", "cores"} <= set(result["conditions"])
     if hasattr(os, "sched_setaffinity"):
         assert len(result["conditions"]["pinned_cores"]) == 1
+    if sys.platform == "linux":
+        assert 0 < found["peak_memory_bytes"] < 100e6
+
+
+def test_control_is_a_second_copy_of_a_model(one):
+    _, result = run(one, {**BENCHMARK, "control": "m"})
+    assert list(result["models"]) == ["m", "m (again)"]
+    assert result["models"]["m (again)"]["control_of"] == "m"
+    assert len(result["models"]["m (again)"]["times_ms"]) == 3
+
+
+def test_broken_files_cost_their_own_rows(one):
+    whole = (one / "0.tflite").read_bytes()
+    contents = {
+        "empty": b"",
+        "cut": whole[: len(whole) // 2],
+        "picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
+        "good": whole,
+    }
+    for name, content in contents.items():
+        (one / f"{name}.tflite").write_bytes(content)
+    (one / "folder.tflite").mkdir()
+    names = [*contents, "folder", "absent"]
+    models = [{**MODEL, "name": name, "file": f"{name}.tflite"} for name in names]
+    status, result = run(one, {**BENCHMARK, "models": models})
+    assert status == 0 and list(result["models"]) == ["good"]
+    assert [failure["name"] for failure in result["failures"]] == [n for n in names if n != "good"]
+    assert {failure["stage"] for failure in result["failures"]} == {"load"}
+
+
+def test_rounds_end_with_the_budget_but_never_before_50():
+    clock, log = Clock(), []
+    invokes = {"a": clock.takes(1, log, "a"), "b": clock.takes(2, log, "b")}
+    times = agent.interleave(invokes, 1000, 0, clock, budget_s=10)
+    assert len(times["a"]) == len(times["b"]) == 50
+    times = agent.interleave(invokes, 1000, 0, clock, budget_s=180)
+    assert len(times["a"]) == 61  # 3 s a round: the limit is passed in the 61st
+    assert len(agent.interleave(invokes, 7, 0, clock, budget_s=1)["a"]) == 7
+
+
+def test_rounds_go_on_until_each_model_has_run_long_enough():
+    clock, log = Clock(), []
+    invokes = {"a": clock.takes(1, log, "a"), "b": clock.takes(2, log, "b")}
+    times = agent.interleave(invokes, 5, 0, clock, least_s=20)
+    assert len(times["a"]) == 20  # of 1 s each
+
+
+def test_warm_up_goes_on_while_times_fall():
+    clock, calls = Clock(), []
+
+    def cooling():
+        calls.append(None)
+        clock.now += max(1.0, 3 - 0.05 * len(calls))
+
+    times = agent.interleave({"a": cooling}, 5, 20, clock)
+    # The 40th call is the first to take 1 s. Medians of 10 fall by less than 3 % when those of
+    # calls n-9..n and n-19..n-10 do: both 1 s from n = 53 or so on.
+    assert times["a"] == [1000.0] * 5
+    assert 45 < len(calls) - 5 < 60
+
+
+def test_times_so_far_are_saved_and_the_round_after_is_not_counted():
+    clock, log, saved = Clock(), [], []
+    agent.interleave(
+        {"a": clock.takes(2, log, "a")}, 7, 0, clock, save=lambda t: saved.append(len(t["a"]))
+    )
+    assert saved == [3, 6]
+    assert len(log) == 7 + 2
 
 
 def test_error_is_written_with_what_was_tried(folder):
@@ -104,7 +181,12 @@ def test_error_is_written_with_what_was_tried(folder):
     status, result = run(folder, {"job": "predict", "models": [MODEL]})
     assert status == 1
     assert "holds int8. Received: float32" in result["error"]
-    assert json.loads((folder / "progress.json").read_text()) == {"stage": "run", "model": "m"}
+    assert (result["stage"], result["model"]) == ("run", "m")
+
+
+def test_syntax_is_that_of_python_3_9():
+    for module in (agent, serving):
+        ast.parse(pathlib.Path(module.__file__).read_text(), feature_version=(3, 9))
 
 
 def test_missing_runtime_says_what_to_install(folder):

@@ -8,7 +8,7 @@ import pytest
 from mobile import agent, devices
 from mobile.benchmarking import benchmark, output_error
 from mobile.records import Artifact, Preprocessing, Timings
-from tests.mobile.craft import between_convolutions
+from tests.mobile.craft import Craft, between_convolutions
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data" / "tflite"
 CONDITIONS = {
@@ -51,36 +51,53 @@ class ToyDevice:
     conditions: dict
     killers: tuple = ()
     wrong: tuple = ()
+    off_by: int = 0
+    lost_after: int | None = None
     name: str = "toy"
 
-    def run(self, job, files):
-        if job["job"] != "time":
-            return devices.LocalDevice().run(job, files)
+    def run(self, job, files, update=None):
         self.job = job
-        names = [model["name"] for model in job["models"]]
-        for name in names:
-            if name in self.killers:
-                raise devices.AgentError("the runtime was killed by SIGSEGV", "run", name)
-        clock = Clock()
-        invokes = {name: clock.taking(self.seconds[name]) for name in names}
-        times = agent.interleave(invokes, job["runs"], job["warmups"], clock)
-        found, arrays = {}, {}
+        conditions = {"models": {}, "failures": [], "conditions": self.conditions, "error": None}
+        found, arrays = conditions["models"], {}
         for number, model in enumerate(job["models"]):
+            name = model["name"]
+            if name in self.killers:
+                reason = "the runtime was killed by SIGSEGV"
+                conditions["failures"].append({"name": name, "stage": "run", "message": reason})
+                continue
             inputs = [np.load(io.BytesIO(files[name])) for name in model["inputs"]]
             (output,) = devices.predict(files[model["file"]], inputs)
-            if model["name"] in self.wrong:
+            if name in self.wrong:
                 output = output[..., ::-1] * 0
-            file = f"{number}.npy"
+            output = output + np.int8(self.off_by)
             buffer = io.BytesIO()
             np.save(buffer, output)
-            arrays[file] = buffer.getvalue()
-            found[model["name"]] = {
+            arrays[f"{number}.npy"] = buffer.getvalue()
+            found[name] = {
+                "of": name,
+                "kernels": "default",
                 "partitions": 1,
+                "delegates": None,
                 "load_ms": 1.0,
-                "times_ms": times[model["name"]],
-                "outputs": {"0": file},
+                "first_ms": 2.0,
+                "outputs": {"0": f"{number}.npy"},
             }
-        return devices.Answer({"models": found, "conditions": self.conditions}, arrays)
+        if job["control"] in found:
+            twin = f"{job['control']} (again)"
+            found[twin] = {**found[job["control"]], "control_of": job["control"]}
+        clock = Clock()
+        invokes = {name: clock.taking(self.seconds[name]) for name in found}
+        times = agent.interleave(invokes, job["runs"], job["warmups"], clock) if found else {}
+        for name, times_ms in times.items():
+            found[name]["times_ms"] = times_ms
+        answer = devices.Answer(conditions, arrays)
+        if update:
+            update(answer)
+        if self.lost_after is not None:
+            for row in found.values():
+                del row["times_ms"][self.lost_after :]
+            raise devices.AgentError("the cable was cut", "hear the end of the job", None, answer)
+        return answer
 
 
 def forever(*seconds):
@@ -162,7 +179,7 @@ def test_wrong_answer_is_never_timed(toy, models):
     toy.wrong = ("mul",)
     timings = benchmark(models, toy, runs=2)
     assert [failure.name for failure in timings.failures] == ["mul"]
-    assert "must lie within 5.0%" in timings.failures[0].message
+    assert "must lie within 5.00%" in timings.failures[0].message
 
 
 def test_expected_outputs_may_be_given(toy, models):
@@ -212,11 +229,104 @@ def test_local_device_times_real_files():
     assert Timings.from_json(timings.to_json()) == timings
 
 
-def test_refused_file_is_named_and_the_others_are_timed():
+def test_refused_file_is_named_and_timed_without_the_delegate():
     rejected = SHARED / "mobilenet_v3_small_ptq_xnnpack_rejects.tflite"
     if not rejected.exists():
         pytest.skip(f"{rejected} is not there")
     timings = benchmark({"bad": rejected, "good": between_convolutions("ADD")}, runs=2, warmups=0)
-    assert [model.name for model in timings.models] == ["good"]
-    assert timings.failures[0].name == "bad"
-    assert "failed to prepare" in timings.failures[0].message
+    plain = "bad (without delegate)"
+    assert [model.name for model in timings.models] == [plain, "good", f"{plain} (again)"]
+    assert timings.references == (plain,)
+    (failure,) = timings.failures
+    assert failure.name == "bad" and "failed to prepare" in failure.message
+    assert "see 'bad (without delegate)'" in failure.message
+    row = timings[plain]
+    assert (row.kernels, row.partitions, row.output_error) == ("builtin", 0, 0)
+
+
+def test_whatever_is_no_model_costs_its_own_row(tmp_path):
+    picture = tmp_path / "picture.tflite"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(1000))
+    good = between_convolutions("ADD")
+    models = {
+        "empty": b"",
+        "picture": picture,
+        "folder": tmp_path,
+        "absent": tmp_path / "absent",
+        "cut": good[: len(good) // 2],
+        "good": good,
+    }
+    timings = benchmark(models, runs=2, warmups=0)
+    assert [model.name for model in timings.models] == ["good", "good (again)"]
+    assert timings.references == ("good",)
+    assert {f.name for f in timings.failures} == set(models) - {"good"}
+    assert all(f.message for f in timings.failures)
+
+
+def test_steps_from_this_machines_kernels_are_stated_and_more_than_one_is_noted(toy, models):
+    assert benchmark(models, toy, runs=2)["mul"].output_lsb == 0
+    toy.off_by = 2
+    timings = benchmark(models, toy, runs=2)
+    assert timings["mul"].output_lsb in (2, 253, 254)  # where it wraps, 2 - 256
+    assert any("mul: an output differs by" in note for note in timings.notes)
+
+
+def test_lost_device_keeps_what_it_gave(toy, models):
+    toy.lost_after = 3
+    timings = benchmark(models, toy, runs=9, warmups=0)
+    assert timings.conditions.runs == 3 == len(timings["add"].times_ms)
+    assert "Only 3 rounds of 9 were done: the cable was cut" in timings.notes
+
+
+def test_lost_device_that_gave_nothing_is_an_error_which_names_the_file(toy, models):
+    toy.lost_after = 0
+    with pytest.raises(devices.AgentError, match="the cable was cut") as caught:
+        benchmark(models, toy, runs=9, warmups=0)
+    (note,) = caught.value.__notes__
+    path = pathlib.Path(note.removeprefix("What was measured before is in ").rstrip("."))
+    assert "times_ms" in path.read_text()
+    path.unlink()
+
+
+def test_several_devices_and_threads_give_a_result_each(toy, models):
+    other = ToyDevice(toy.seconds, dict(CONDITIONS), name="other", lost_after=0)
+    results = benchmark(models, [toy, other], threads=(1, 2), runs=2, control=False)
+    assert [(t.conditions.device, t.conditions.threads) for t in results] == [
+        ("toy", 1),
+        ("toy", 2),
+        ("other", 1),
+        ("other", 2),
+    ]
+    assert len(results[1].models) == 2 and results[2].models == ()
+    assert results[2].failures[0].name == "other"
+    assert "! other failed to hear the end" in str(results[2])
+
+
+def dynamic(shape=(1, 4, 4, 3)):
+    """A file whose height and width are open."""
+    c = Craft("float32")
+    image = c.tensor(shape, "image")
+    c.graph.tensors[image].shapeSignature = np.array([1, -1, -1, 3], np.int32)
+    return c.build([image], [c.op("RELU", [image], shape, name="out")])
+
+
+def test_shape_is_given_to_what_the_file_leaves_open():
+    timings = benchmark({"open": dynamic()}, runs=2, warmups=0, shape=(1, 8, 6, 3), control=False)
+    assert timings["open"].output_error == 0
+    (first, second) = benchmark(
+        {"open": dynamic()}, runs=2, warmups=0, threads=(1, 2), shape={"image": (1, 64, 64, 3)}
+    )
+    assert (first.conditions.threads, second.conditions.threads) == (1, 2)
+    with pytest.raises(RuntimeError, match=r"must fit \(1, -1, -1, 3\).*Received: \(2, 8, 6, 3\)"):
+        benchmark({"open": dynamic()}, shape=(2, 8, 6, 3))
+    with pytest.raises(RuntimeError, match=r"must name inputs.*Known: 'image'"):
+        benchmark({"open": dynamic()}, shape={"picture": (1, 8, 6, 3)})
+
+
+def test_several_inputs_and_outputs_of_any_dtype():
+    c = Craft("float32")
+    a, b = c.tensor((2, 3), "a"), c.tensor((3,), "b")
+    i = c.tensor((2,), "i", dtype="int32")
+    outputs = [c.op("ADD", [a, b], (2, 3), {}), c.op("ABS", [i], (2,), dtype="int32")]
+    timings = benchmark({"two": c.build([a, b, i], outputs)}, runs=2, warmups=0, control=False)
+    assert timings["two"].output_error == 0 and timings["two"].output_lsb is None
