@@ -40,9 +40,9 @@ def lower(model: keras.Model, target: str | Target = "xnnpack") -> keras.Model:
     Args:
         model: A functional or sequential Keras model of images, `channels_last`. Nested models
             are flattened; layers without a rule are opened by reading their `call`.
-        target: `xnnpack` (LiteRT on phones, boards, desktops), `xnnpack-x86` (the same, tuned
-            for x86 where it differs), `xnnpack-float` (float32), `builtin` (tflite-runtime,
-            which has no int8 delegate), `ethos-u` or `tflm`.
+        target: `xnnpack` (LiteRT on phones, boards, desktops), `xnnpack-x86` and `xnnpack-amx`
+            (the same, tuned for x86 without and with AMX), `xnnpack-float` (float32), `builtin`
+            (tflite-runtime, which has no int8 delegate), `ethos-u` or `tflm`.
 
     Returns:
         A functional `keras.Model` with the same inputs and outputs, for inference: layers that

@@ -46,11 +46,13 @@ TARGETS = {
         # groups of 4 needs half the instructions in groups of 8 (64-bit Arm), and half the time
         # (x86); of wider groups Arm gains nothing.
         Target("xnnpack", most_concatenated=5, group_width=8),
-        # The same on x86 with int8 dot products: groups of 64 take 0.09 to 0.6 of the time,
-        # and the first convolution of a 224x224 image 0.28 (3x3, 16 filters), 0.50 (3x3, 32) or
-        # 0.59 (7x7, 64): matrix units are filled by 24 channels and not by 3. Without a stride
-        # the zeros in the kernel cost more (3x3, 64 filters: 1.5).
-        Target("xnnpack-x86", most_concatenated=5, group_width=64, folded_columns=8),
+        # The same on x86 with int8 dot products (VNNI): groups of 16 take 0.46 of the time at
+        # 56x56x128 in groups of 4, 0.85 at 28x28x256; two columns of the image 0.9.
+        Target("xnnpack-x86", most_concatenated=5, group_width=16, folded_columns=2),
+        # The same with AMX, whose tiles few channels do not fill: groups of 64 take 0.12 and 0.24;
+        # 8 columns of the image 0.28 (3x3, 16 filters) to 0.6 (7x7, 64). Without a stride the
+        # zeros in the kernel cost more than that (3x3, 64 filters: 1.5).
+        Target("xnnpack-amx", most_concatenated=5, group_width=64, folded_columns=8),
         # LiteRT with XNNPACK in float32: all of the operators are delegated.
         Target("xnnpack-float", most_concatenated=5, group_width=8, **_KEPT),
         # tflite-runtime, or LiteRT without delegate.

@@ -6,7 +6,7 @@ A NETWORK is a name of `keras_se.models`, or of `keras.applications` (`MobileNet
 converted four times and timed in one interleaved run, one thread, with an A/A control:
 
 - float32 plain and int8 plain: TFLiteConverter on the original, int8 with representative images;
-- float32 lowered and int8 lowered: `mobile.lower` and `mobile.convert`.
+- float32 lowered and int8 lowered: `mobile.lower` and `mobile.convert`, for this processor.
 
 Weights are real where `../shared/data/weights` has them. Else kernels are random and BatchNorm has
 the statistics of the images: photographs of `../shared/data/imagenet500`, or the embedded digits.
@@ -18,6 +18,7 @@ import contextlib
 import io
 import json
 import pathlib
+import platform
 import sys
 
 import keras
@@ -56,6 +57,7 @@ def main():
     parser.add_argument("networks", nargs="*", default=NETWORKS, metavar="NETWORK")
     parser.add_argument("--size", type=int, default=224, help="height and width of the images")
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--target", default=target_here(), help="what int8 is lowered for")
     parser.add_argument("--images", type=int, default=64, help="how many to calibrate on")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/int8_speed"))
     arguments = parser.parse_args()
@@ -70,7 +72,9 @@ def main():
             "float32 plain": plain(model),
             "int8 plain": plain(model, images),
             "float32 lowered": mobile.convert(mobile.lower(model, "xnnpack-float"), "float32"),
-            "int8 lowered": mobile.convert(model, "int8", calibration=images),
+            "int8 lowered": mobile.convert(
+                model, "int8", calibration=images, target=arguments.target
+            ),
         }
         timings = mobile.benchmark(models, runs=arguments.runs, tolerance=0.3)
         print(f"\n{name}, {weights}, on {source}\n{timings}\n", flush=True)
@@ -82,6 +86,14 @@ def main():
     write_file(arguments.out / "int8_speed.txt", text + "\n")
     plot(results, arguments.out / "int8_speed.png")
     print(f"Written to {arguments.out}", file=sys.stderr)
+
+
+def target_here():
+    """Return the lowering target of this machine's processor."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return "xnnpack"
+    known = pathlib.Path("/proc/cpuinfo")
+    return "xnnpack-amx" if known.exists() and "amx_int8" in known.read_text() else "xnnpack-x86"
 
 
 def load_images(count, size):

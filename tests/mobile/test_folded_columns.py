@@ -12,7 +12,7 @@ from mobile.lowering import lower
 from mobile.targets import TARGETS
 
 L = keras.layers
-X86 = TARGETS["xnnpack-x86"]
+AMX = TARGETS["xnnpack-amx"]
 
 
 def model_of(*body, shape=(12, 24, 3)):
@@ -40,23 +40,23 @@ def assert_equal(model, lowered):
 @pytest.mark.parametrize("width", [23, 24, 32])
 def test_every_kernel_stride_padding_and_width_gives_the_same(size, strides, padding, width):
     model = model_of(conv(size, strides, padding, activation="relu"), shape=(12, width, 3))
-    lowered = lower(model, "xnnpack-x86")
+    lowered = lower(model, "xnnpack-amx")
     assert_equal(model, lowered)
-    again = lower(lowered, "xnnpack-x86")
+    again = lower(lowered, "xnnpack-amx")
     assert [layer.name for layer in again.layers] == [layer.name for layer in lowered.layers]
 
 
 def test_the_batch_norm_and_the_activation_behind_it_still_go_in():
     model = model_of(conv(3, 2, "same"), L.BatchNormalization(), L.ReLU())
     model.layers[2].set_weights(np.random.default_rng(1).uniform(0.5, 2, (4, 5)))
-    lowered = lower(model, "xnnpack-x86")
+    lowered = lower(model, "xnnpack-amx")
     assert_equal(model, lowered)
     assert [layer.name for layer in lowered.layers] == ["image", "stem_fold", "stem", "stem_unfold"]
 
 
 def test_eight_columns_of_three_channels_are_read_as_24_channels():
     # A block of 8 columns holds 4 of the output's, and the first column of the next block.
-    stem = lower(model_of(conv(3, 2, "same")), "xnnpack-x86").get_layer("stem")
+    stem = lower(model_of(conv(3, 2, "same")), "xnnpack-amx").get_layer("stem")
     assert stem.kernel.shape == (3, 2, 8 * 3, 4 * 5)
     assert stem.strides == (2, 1)
 
@@ -73,23 +73,23 @@ def test_eight_columns_of_three_channels_are_read_as_24_channels():
     ids=["no stride", "many channels", "odd width", "any size", "depthwise"],
 )
 def test_what_does_not_fit_stays_as_it_is(body, shape):
-    lowered = lower(model_of(*body, shape=shape), X86)
+    lowered = lower(model_of(*body, shape=shape), AMX)
     assert not any(isinstance(layer, L.Reshape) for layer in lowered.layers)
 
 
-def test_only_the_target_that_gains_folds():
+def test_only_the_targets_that_gain_fold():
     for name, target in TARGETS.items():
         kinds = [type(layer) for layer in lower(model_of(conv(3, 2, "same")), target).layers]
-        assert (L.Reshape in kinds) == (name == "xnnpack-x86")
+        assert (L.Reshape in kinds) == (name in ("xnnpack-x86", "xnnpack-amx"))
 
 
 def test_in_int8_it_is_one_partition_with_the_same_outputs():
     scaling = L.Rescaling(1 / 127.5, -1.0)
     model = model_of(scaling, conv(3, 2, "same", activation="relu"), shape=(16, 32, 3))
     images = np.random.default_rng(0).integers(0, 256, (20, 16, 32, 3)).astype("float32")
-    unfolded = dataclasses.replace(X86, folded_columns=1)
+    unfolded = dataclasses.replace(AMX, folded_columns=1)
     outputs = []
-    for target in (X86, unfolded):
+    for target in (AMX, unfolded):
         artifact = convert(lower(model, target), "int8", calibration=images, target=target)
         assert devices.partitions(artifact) == 1
         outputs.append(devices.predict(artifact, artifact.prepare(images))[0])

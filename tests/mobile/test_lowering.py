@@ -217,12 +217,12 @@ def test_a_concatenation_of_more_tensors_than_the_target_takes_is_done_in_parts(
 def test_narrow_groups_are_put_together_as_the_target_likes():
     model = model_of(lambda x: batch_norm(conv(conv(x, 64), 128, 3, groups=32)))  # 2 channels each
     widths = {}
-    for target in ("xnnpack", "xnnpack-x86", "builtin"):
+    for target in ("xnnpack", "xnnpack-amx", "builtin"):
         layers = assert_equal(model, target).layers
         grouped = next(x for x in layers if isinstance(x, L.Conv2D) and x.kernel_size == (3, 3))
         widths[target] = (grouped.groups, grouped.kernel.shape[2])
     # 64 channels: 8 groups of 8, one of 64, or 32 of 2 as they were.
-    assert widths == {"xnnpack": (8, 8), "xnnpack-x86": (1, 64), "builtin": (32, 2)}
+    assert widths == {"xnnpack": (8, 8), "xnnpack-amx": (1, 64), "builtin": (32, 2)}
 
 
 def test_groups_that_do_not_divide_stay_apart():
