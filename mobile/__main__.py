@@ -1,90 +1,52 @@
 """The command line: each command is a thin face on one function, with the same words."""
 
-import functools
 import os
 import sys
 import warnings
 from pathlib import Path
 from typing import Annotated
 
-INSTALL = "pip install 'keras-se[mobile]'"
-
-try:
-    import typer
-except ImportError:
-    sys.exit(f"keras-se: the command line needs the package typer. Install it with: {INSTALL}")
-
-app = typer.Typer(
-    name="keras-se",
-    help="Squeeze-and-excitation networks from Keras to the phone: right and fast in int8.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+from mobile.terminal import (
+    INSTALL,
+    Data,
+    Engine,
+    Images,
+    Interrupted,
+    Method,
+    Model,
+    Output,
+    Overwrite,
+    Se,
+    Seed,
+    Target,
+    Threads,
+    app,
+    command,
+    import_tensorflow,
+    keras_command,
+    refuse_existing,
 )
 
-Model = Annotated[Path, typer.Argument(help="A .keras file.")]
-Output = Annotated[Path, typer.Argument(help="The file to write.")]
-Data = Annotated[
-    Path | None, typer.Option(help="Folder of images. Default: the embedded handwritten digits.")
-]
-Target = Annotated[str, typer.Option(help="Runtime to lower for: xnnpack, builtin, ethos-u, tflm.")]
-Images = Annotated[int, typer.Option(help="How many images to calibrate on.")]
-Method = Annotated[str, typer.Option(help="How ranges are found: mse, minmax, percentile.")]
-Engine = Annotated[str, typer.Option(help="Who trains the ranges' model: keras or tfmot.")]
-Seed = Annotated[int, typer.Option(help="Decides everything random.")]
-Se = Annotated[str, typer.Option(help="Squeeze-and-excitation: default, none, or a preset.")]
-Threads = Annotated[int, typer.Option(help="Threads of the runtime.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+import typer  # isort: skip - mobile.terminal says what to install where it is missing
+
+from mobile import commands  # isort: skip
 
 
-class _InterruptedError(Exception):
-    """Ctrl-C, with what was finished and how to go on."""
-
-
-def _command(function):
-    """Register a command that first imports TensorFlow, with its greetings off the terminal."""
-
-    @functools.wraps(function)
-    def command(*args, **kwargs):
-        try:
-            _import_tensorflow()
-            return function(*args, **kwargs)
-        except KeyboardInterrupt as error:  # typer would drop what it says
-            raise _InterruptedError(str(error) or "interrupted") from None
-
-    return app.command()(command)
-
-
-def _import_tensorflow():
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import tensorflow
-
-        tensorflow.config.list_physical_devices()  # says now that it looks for a GPU
-        tensorflow.get_logger().setLevel("ERROR")
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
-
-
-@_command
+@command
 def models(name: Annotated[str | None, typer.Argument(help="One network, in detail.")] = None):
     """List the networks, or show one layer by layer."""
-    import keras_se
-    from mobile import reporting
+    from mobile import reporting, store
 
     if name is None:
-        described = [keras_se.models.describe(each) for each in keras_se.models.names()]
-        reporting.show(reporting.networks_table(described))
-    else:
-        reporting.show(str(keras_se.complexity(keras_se.models.build(name))))
+        reporting.show(reporting.networks_table(store.network_figures()))
+        return
+    import_tensorflow()
+    import keras_se
+
+    reporting.show(str(keras_se.complexity(keras_se.models.build(name))))
 
 
-@_command
+@keras_command
 def build(
     name: Annotated[str, typer.Argument(help="A network of `keras-se models`.")],
     output: Output,
@@ -104,7 +66,7 @@ def build(
     import keras_se
     from mobile import options, reporting, store
 
-    _refuse_existing(output, overwrite, ".keras")
+    refuse_existing(output, overwrite, ".keras")
     keras.utils.set_random_seed(seed)
     model = keras_se.models.build(
         name,
@@ -120,19 +82,19 @@ def build(
     reporting.show(str(keras_se.complexity(model)))
 
 
-@_command
+@keras_command
 def lower(model: Model, output: Output, target: Target = "xnnpack", overwrite: Overwrite = False):
     """Rewrite a model as an equal one that the target runs fast in int8."""
     import mobile
     from mobile import reporting, store
 
-    _refuse_existing(output, overwrite, ".keras")
+    refuse_existing(output, overwrite, ".keras")
     lowered = mobile.lower(store.load_model(model), target=target)
     store.save_model(lowered, output)
     reporting.show(f"{output}: {len(lowered.layers)} layers")
 
 
-@_command
+@keras_command
 def quantize(
     model: Model,
     output: Output,
@@ -154,7 +116,7 @@ def quantize(
     import mobile
     from mobile import reporting, store, training
 
-    _refuse_existing(output, overwrite, ".h5" if engine == "tfmot" else ".keras")
+    refuse_existing(output, overwrite, ".h5" if engine == "tfmot" else ".keras")
     float_model = store.load_model(model)
     size = store.image_size(float_model)
     calibration = mobile.data.load_images(data, size, images, seed)
@@ -174,18 +136,21 @@ def quantize(
     reporting.show(f"{output}: ranges from {len(calibration)} images")
 
 
-@_command
+@keras_command
 def convert(
     model: Model,
     output: Output,
     scheme: Annotated[
-        str, typer.Option(help="int8, float32, float16, dynamic or int16x8.")
+        str, typer.Option(help="int8, float32, float16, weight_only, dynamic or int16x8.")
     ] = "int8",
     data: Data = None,
     images: Images = 200,
     target: Target = "xnnpack",
     input_type: Annotated[str, typer.Option(help="Input of an int8 file.")] = "int8",
     output_type: Annotated[str, typer.Option(help="Output of an int8 file.")] = "int8",
+    float_layers: Annotated[
+        str, typer.Option(help="Layers of an int8 file to keep in float: a,b.")
+    ] = "",
     overwrite: Overwrite = False,
     seed: Seed = 0,
 ):
@@ -193,7 +158,7 @@ def convert(
     import mobile
     from mobile import reporting, store
 
-    _refuse_existing(output, overwrite, ".tflite")
+    refuse_existing(output, overwrite, ".tflite")
     keras_model = store.load_model(model)
     calibration = None
     if scheme in ("int8", "int16x8") and not store.is_quantized(keras_model):
@@ -206,12 +171,13 @@ def convert(
         target=target,
         input_type=input_type,
         output_type=output_type,
+        float_layers=tuple(filter(None, float_layers.split(","))),
     )
     artifact.save(output)
     reporting.show(str(artifact))
 
 
-@_command
+@keras_command
 def verify(
     model: Model,
     artifact: Annotated[Path, typer.Argument(help="The .tflite made of it.")],
@@ -228,66 +194,11 @@ def verify(
     reporting.show(str(mobile.verify(keras_model, mobile.Artifact.load(artifact), pixels)))
 
 
-@_command
-def benchmark(
-    artifacts: Annotated[list[Path], typer.Argument(help="The .tflite files to compare.")],
-    device: Annotated[str, typer.Option(help="Where: local.")] = "local",
-    runs: Annotated[int, typer.Option(help="Rounds, each of every model once.")] = 200,
-    threads: Threads = 1,
-    output: Annotated[Path | None, typer.Option(help="JSON file for the raw times.")] = None,
-    overwrite: Overwrite = False,
-):
-    """Time .tflite files interleaved, in a process of its own."""
-    import mobile
-    from mobile import reporting
-    from mobile.serial import write_file
-
-    if output is not None:
-        _refuse_existing(output, overwrite, ".json")
-    names = [p.stem for p in artifacts]
-    unique = len(set(names)) == len(names)
-    named = {p.stem if unique else str(p): p for p in artifacts}
-    timings = mobile.benchmark(named, device=device, runs=runs, threads=threads)
-    if output is not None:
-        write_file(output, timings.to_json())
-    reporting.show(str(timings))
+for _measuring in (commands.benchmark, commands.lint, commands.report):
+    command(_measuring)
 
 
-@_command
-def lint(
-    artifact: Annotated[Path, typer.Argument(help="Any .tflite file.")],
-    target: Annotated[
-        str, typer.Option(help="xnnpack, gpu, coreml, edgetpu, ethos-u, tflm or builtin.")
-    ] = "xnnpack",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 if any operator leaves the accelerator.")
-    ] = False,
-):
-    """List the operators of a .tflite file that leave an accelerator, and what to do."""
-    import mobile
-    from mobile import reporting
-
-    found = mobile.lint(artifact, target)
-    reporting.show(str(found))
-    if strict and not found.ok:
-        raise typer.Exit(1)
-
-
-@_command
-def report(
-    folder: Annotated[Path, typer.Argument(help="A folder that `keras-se run` wrote.")],
-    output: Annotated[
-        Path | None, typer.Option(help="Folder to write to. Default: FOLDER.")
-    ] = None,
-):
-    """Write the report of a run again, from its results.json."""
-    import mobile
-    from mobile import store
-
-    mobile.report(store.load_results(folder), output or folder)
-
-
-@_command
+@keras_command
 def run(
     data: Data = None,
     network: Annotated[str, typer.Option(help="A network of `keras-se models`.")] = (
@@ -336,16 +247,6 @@ def run(
     mobile.run(**settings, progress=reporting.Progress(), show=True)
 
 
-def _refuse_existing(path, overwrite, suffix):
-    if path.suffix != suffix:
-        raise ValueError(f"The file to write must end in {suffix}. Received: {path}. Rename it.")
-    if path.exists() and not overwrite:
-        raise ValueError(
-            f"The file to write must be new. Received: {path}, which exists. "
-            f"Choose another name, or pass --overwrite."
-        )
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every foreseen error is one line and exit status 1."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # this process alone
@@ -353,7 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             status = app(arguments, standalone_mode=False)
-    except _InterruptedError as error:
+    except Interrupted as error:
         _fail(error, 130)
     except (ValueError, TypeError, ImportError, OSError, RuntimeError, KeyError) as error:
         _fail(error)

@@ -7,6 +7,7 @@ batch is 1, and tensors are named after the layers that made them.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import sys
@@ -16,11 +17,11 @@ import warnings
 import keras
 import numpy as np
 
-from mobile import flatbuffer, lowering, quantization, schema
+from mobile import devices, flatbuffer, lowering, quantization, schema, stored_kernels
 from mobile.quantization import keras_engine
 from mobile.records import Artifact, Preprocessing
 
-SCHEMES = ("int8", "float32", "float16", "dynamic", "int16x8")
+SCHEMES = ("int8", "float32", "float16", "weight_only", "dynamic", "int16x8")
 IO_TYPES = ("int8", "uint8", "float32")
 
 
@@ -33,14 +34,16 @@ def convert(
     input_type="int8",
     output_type="int8",
     method="mse",
+    float_layers=(),
 ) -> Artifact:
     """Convert a Keras model to a .tflite file.
 
     Args:
         model: Any functional Keras model, lowered, calibrated and quantised on the way; or a
             quantisation-aware model of either engine, as it is.
-        scheme: `int8`; `float32`; `float16`, weights stored in half the size; `dynamic`, int8
-            kernels in convolutions, float between them; `int16x8`, 16-bit activations.
+        scheme: `int8`; `float32`; `float16`, weights stored in half the size; `weight_only`,
+            int8 kernels in a quarter of it, float arithmetic; `dynamic`, int8 arithmetic in
+            convolutions, float between them; `int16x8`, 16-bit activations.
         calibration: Images to find ranges with (`int8` of a float model, `int16x8`).
         ranges: Ranges found before, instead of `calibration` (`int8`).
         target: What `mobile.lower` lowers for; for float files, an
@@ -48,6 +51,9 @@ def convert(
         input_type: `int8`, `uint8` or `float32` (scheme `int8`).
         output_type: Likewise.
         method: How ranges are found from `calibration`.
+        float_layers: Names of layers of the lowered model, as `mobile.sensitivity` lists them,
+            whose output is not rounded (`int8`): they and what reads them compute in float. The
+            artifact's `partitions` are then measured; where there are more, a warning says so.
 
     Returns:
         An `Artifact`. Float files take pixels; the others take what `Artifact.prepare` makes.
@@ -59,9 +65,21 @@ def convert(
     _check("scheme", scheme, SCHEMES)
     _check("input_type", input_type, IO_TYPES)
     _check("output_type", output_type, IO_TYPES)
+    quantized = _is_quantized(model)
+    if float_layers and (quantized or scheme != "int8"):
+        raise ValueError(
+            "`float_layers` go with scheme 'int8' and a float model. Received: "
+            f"scheme={scheme!r}, a {'quantisation-aware' if quantized else 'float'} model. Leave "
+            "them out; for a quantisation-aware model pass them to mobile.quantize_aware."
+        )
+    if scheme == "int8" and not quantized:
+        lowered = lowering.lower(model, target)
+        if ranges is None and calibration is not None:
+            ranges = quantization.calibrate(lowered, calibration, method=method)
+        return _from_ranges(lowered, ranges, target, input_type, output_type, float_layers)
     if scheme == "int8":
-        return _int8(model, calibration, ranges, target, input_type, output_type, method)
-    if _is_quantized(model):
+        return _int8(model, input_type, output_type)
+    if quantized:
         raise ValueError(
             f"A quantisation-aware model converts to int8. Received: scheme={scheme!r}. "
             "Pass mobile.quantization.strip(model)[0] for another scheme."
@@ -74,18 +92,42 @@ def convert(
     model = lowering.lower(model, target)
     content = _name_after_layers(_tflite(model, float16=scheme == "float16"), model)
     if scheme == "dynamic":
-        from mobile import dynamic_range
-
-        content = dynamic_range.quantize_convolutions(content)
+        content = stored_kernels.dynamic(content)
+    elif scheme == "weight_only":
+        content = stored_kernels.weight_only(content)
     return Artifact.from_content(content, scheme)
 
 
-def _int8(model, calibration, ranges, target, input_type, output_type, method):
-    if not _is_quantized(model):
+def _from_ranges(lowered, ranges, target, input_type, output_type, float_layers):
+    """Quantise and convert; with layers in float, say what they cost in partitions."""
+
+    def make(floats):
         model = quantization.quantize_aware(
-            model, calibration, ranges=ranges, method=method, target=target
+            lowered, ranges=ranges, target=target, float_layers=floats
         )
+        return _int8(model, input_type, output_type)
+
+    artifact = make(float_layers)
+    if not float_layers:
+        return artifact
+    artifact = dataclasses.replace(artifact, partitions=devices.partitions(artifact))
+    if artifact.partitions not in (None, 1):
+        without = devices.partitions(make(()))
+        if without < artifact.partitions:
+            warnings.warn(
+                f"Layers in float cost time where XNNPACK does not take them: "
+                f"{artifact.partitions} partitions, where all in int8 has {without}. Time both "
+                "with mobile.benchmark, or take others for `float_layers`.",
+                stacklevel=3,
+            )
+    return artifact
+
+
+def _int8(model, input_type, output_type):
+    floats = set()
     if isinstance(model, keras.Model):
+        floats = keras_engine.layers_in_float(model)
+        _check_output(model, floats, output_type)
         core, preprocessing = cut_preprocessing(model)
         core = keras_engine.for_conversion(core)
     else:
@@ -94,8 +136,18 @@ def _int8(model, calibration, ranges, target, input_type, output_type, method):
         core, preprocessing = tfmot_engine.cut_preprocessing(model)
     content = _tflite(core, types=(input_type, output_type), quantized=True)
     content = _name_after_layers(content, core)
-    flatbuffer.check_int8(content, allow_float_io=(input_type, output_type) != ("int8", "int8"))
+    float_io = (input_type, output_type) != ("int8", "int8")
+    flatbuffer.check_int8(content, allow_float_io=float_io, float_layers=floats)
     return Artifact.from_content(content, "int8", preprocessing)
+
+
+def _check_output(model, floats, output_type):
+    last = next((layer.name for layer in _ends(model) if layer.name in floats), None)
+    if last and output_type != "float32":
+        raise ValueError(
+            f"The output of a layer in float is float. Received: {last!r}, which is in float and "
+            f"ends the model, with output_type={output_type!r}. Pass output_type='float32'."
+        )
 
 
 def _int16x8(model, calibration, target):
@@ -190,6 +242,8 @@ def _name_after_layers(content, model):
     names = dict(zip(indices, (t.name.split(":")[0] for t in model.inputs), strict=True))
     for operator in file.operators:
         layer = next(filter(None, (_layer_in(p, known) for p in _parts(operator))), None)
+        if layer is not None and operator.name in ("QUANTIZE", "DEQUANTIZE"):
+            layer = _door(operator, layer, file.subgraphs[0].border)
         if layer is None or layer in names.values():
             continue
         names[operator.outputs[0].index] = layer
@@ -198,10 +252,25 @@ def _name_after_layers(content, model):
         for tensor, part in zip(operator.inputs[1:], ("kernel", "bias"), strict=False):
             if tensor is not None and tensor.constant and tensor.index not in names:
                 names[tensor.index] = f"{layer}/{part}"
+    ends = file.subgraphs[0].output_indices
+    if isinstance(model, keras.Model) and len(ends) == 1 and ends[0] not in names:
+        names[ends[0]] = _ends(model)[0].name  # which the converter names after nothing
     packed = schema.unpack(content)
     for index, name in names.items():
         packed.subgraphs[0].tensors[index].name = name
     return schema.pack(packed)
+
+
+def _ends(model):
+    """The layers whose outputs are the model's."""
+    return [x for x in model.layers if any(x.output is tensor for tensor in model.outputs)]
+
+
+def _door(operator, layer, border):
+    """The name of what leads into or out of layers in float: `layer_float` or `layer_range`."""
+    if {t.index for t in (operator.inputs[0], operator.outputs[0])} & set(border):
+        return None
+    return f"{layer}_float" if operator.name == "DEQUANTIZE" else f"{layer}_range"
 
 
 def _parts(operator):

@@ -224,7 +224,7 @@ def write_metadata(model, name, data):
     return schema.pack(packed) + schema.attached(content)
 
 
-def check_int8(model, allow_float_io=False):
+def check_int8(model, allow_float_io=False, float_layers=()):
     """Raise if anything in the graph is not integer arithmetic of fixed shape.
 
     Wrong are: a float tensor, QUANTIZE, DEQUANTIZE, shape arithmetic (SHAPE, PACK and the like on
@@ -233,6 +233,8 @@ def check_int8(model, allow_float_io=False):
     Args:
         model: `Flatbuffer`, bytes, path or `Artifact`.
         allow_float_io: Accept float inputs and outputs, each with its one QUANTIZE or DEQUANTIZE.
+        float_layers: Tensors whose operators may compute in float, and read what a DEQUANTIZE or
+            be read by what a QUANTIZE makes.
 
     Raises:
         ValueError: Something is; the message names the operator and the tensor it makes.
@@ -240,8 +242,10 @@ def check_int8(model, allow_float_io=False):
     file = model if isinstance(model, Flatbuffer) else read(model)
     wrong = []
     for graph in file.subgraphs:
-        found = ((op.origin, _objection(graph, op, allow_float_io)) for op in graph.operators)
-        wrong += [(origin, *objection) for origin, objection in found if objection]
+        in_float = _in_float(graph, float_layers)
+        for op in graph.operators:
+            objection = _objection(graph, op, allow_float_io, in_float)
+            wrong += [(op.origin, *objection)] if objection else []
         floats = [t for t in (graph.tensors[i] for i in graph.border) if t.dtype in _FLOATS]
         if floats and not allow_float_io:
             what = f"input or output {floats[0].name!r}"
@@ -255,12 +259,29 @@ def check_int8(model, allow_float_io=False):
         )
 
 
-def _objection(graph, op, allow_float_io):
+def _in_float(graph, names):
+    """Return the indices of the float operators of these names, and of what leads in and out."""
+    named = [op for op in graph.operators if any(t.name in names for t in op.outputs)]
+    inside = [op for op in named if op.dtype == "float32"]
+    reads = {t.index for op in inside for t in op.inputs if t is not None}
+    makes = {t.index for op in inside for t in op.outputs}
+    doors = [
+        op
+        for op in graph.operators
+        if (op.name == "DEQUANTIZE" and op.outputs[0].index in reads)
+        or (op.name == "QUANTIZE" and op.inputs[0].index in makes)
+    ]
+    return {op.index for op in (*inside, *doors)}
+
+
+def _objection(graph, op, allow_float_io, in_float):
     """Return what `check_int8` has against an operator, and what to do; None if nothing."""
     tensors = [t for t in (*op.inputs, *op.outputs) if t is not None]
     if op.custom or op.name.startswith(("Flex", "STABLEHLO")):
         advice = "Replace the layer by one that TFLite has, or see mobile.lowering_rule."
         return "phones and microcontrollers lack this operator", advice
+    if op.index in in_float:
+        return None
     if op.name in ("QUANTIZE", "DEQUANTIZE"):
         at_border = any(t.index in graph.border for t in tensors)
         if at_border and allow_float_io:

@@ -208,28 +208,31 @@ _PLAIN = {
 }
 
 
-def quantize(model: keras.Model, ranges, learned=False) -> keras.Model:
+def quantize(model: keras.Model, ranges, learned=False, float_layers=()) -> keras.Model:
     """A quantisation-aware copy of a lowered model.
 
     Args:
         model: A lowered model.
         ranges: Point name to (low, high), for every point of its scheme.
         learned: Whether training moves the ranges that are neither fixed nor shared.
+        float_layers: Layers whose output is not rounded; they and their readers keep their
+            kernels.
     """
     scheme = schemes.plan(model)
+    floats = schemes.in_float(scheme, float_layers)
     ranges = limits.widen(model, scheme, schemes.complete(scheme, ranges))
     groups = Counter(point.group for point in scheme.points.values())
 
     def clone(layer):
         config = layer.get_config()
         kind = type(layer).__name__
-        if kind not in schemes.WEIGHTED:
+        if kind not in schemes.WEIGHTED or layer.name in floats:
             return type(layer).from_config(config)
         low, high = ranges[scheme.reads[layer.name][0]]
         return _QUANTIZED[kind].from_config({**config, "input_scale": (high - low) / 255})
 
     def after(name, tensor):
-        if name not in scheme.points:
+        if name not in scheme.points or name in float_layers:
             return tensor
         point = scheme.points[name]
         moves = point.fixed is None and not point.is_input and groups[point.group] == 1
@@ -257,6 +260,13 @@ def strip(model: keras.Model) -> tuple[keras.Model, Ranges]:
         return type(layer).from_config(config)
 
     return rebuild(model, clone), Ranges(ranges, method="trained")
+
+
+def layers_in_float(model: keras.Model) -> set[str]:
+    """The layers of a quantisation-aware model that compute in float: see `scheme.in_float`."""
+    lowered, ranges = strip(model)
+    scheme = schemes.plan(lowered)
+    return schemes.in_float(scheme, set(scheme.points) - set(ranges))
 
 
 def is_quantized(model) -> bool:

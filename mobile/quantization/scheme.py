@@ -177,6 +177,29 @@ def complete(scheme: Scheme, found: Mapping[str, tuple[float, float]]) -> dict:
     return ranges
 
 
+def in_float(scheme: Scheme, names) -> set[str]:
+    """The layers that compute in float where the outputs of the layers `names` are not rounded.
+
+    Those are the named layers, all that read their outputs, and what the runtime fuses to either.
+
+    Raises:
+        ValueError: A name is no layer whose output carries a range, or is an input.
+    """
+    known = [name for name, point in scheme.points.items() if not point.is_input]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ValueError(
+            f"`float_layers` must name layers of the lowered model whose output carries a range. "
+            f"Received: {', '.join(map(repr, unknown))}. Known are {', '.join(known[:8])}, ...: "
+            "mobile.sensitivity lists them all."
+        )
+    found = {name for name, reads in scheme.reads.items() if {name, *reads} & set(names)}
+    for relu, reads in scheme.reads.items():
+        if len(reads) == 1 and reads[0] not in scheme.points and {relu, *reads} & found:
+            found |= {relu, *reads}
+    return found
+
+
 def _edges(model):
     """The layers by name in the order of the graph, what each reads, and the model's outputs."""
     graph = trace(model)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mobile import conversion, devices, flatbuffer
+from mobile import conversion, devices, flatbuffer, quantization
 from mobile.conversion import convert
 
 
@@ -61,15 +61,6 @@ def test_float_files_take_pixels(lowered, images, scheme, tolerance):
     assert artifact.preprocessing is None and artifact.scheme == scheme
     difference = _outputs(artifact, images) - lowered.predict(images, verbose=0)
     assert np.abs(difference).max() < tolerance
-
-
-def test_dynamic_quantises_convolutions_only(lowered, images, monkeypatch):
-    monkeypatch.setattr("mobile.dynamic_range._SMALLEST", 64)
-    artifact = convert(lowered, "dynamic")
-    assert artifact.operators["DEPTHWISE_CONV_2D float32"] == 1
-    assert artifact.operators["CONV_2D float32*int8"] > 1
-    difference = _outputs(artifact, images) - lowered.predict(images, verbose=0)
-    assert 0 < np.abs(difference).max() < 0.02
 
 
 def test_int16x8_is_closer_than_int8(lowered, artifact, images):
@@ -132,6 +123,9 @@ def test_nothing_is_logged(quantized, capfd):
         ({"input_type": "int32"}, "`input_type`"),
         ({}, "`calibration`"),
         ({"scheme": "int16x8"}, "calibration=None"),
+        ({"scheme": "float32", "float_layers": ["stem"]}, "scheme 'int8'"),
+        ({"ranges": {}, "float_layers": ["stem", "pool"]}, "'pool'. Known are stem, gate"),
+        ({"ranges": {}, "float_layers": ["rescaling"]}, "'rescaling'"),
     ],
 )
 def test_bad_options_say_what_to_pass(lowered, options, message):
@@ -154,3 +148,57 @@ def test_a_refused_operator_names_the_model():
     model = keras.Model(image, keras.ops.erfinv(image), name="odd")
     with pytest.raises(RuntimeError, match="odd"):
         conversion._tflite(model)
+
+
+def test_a_layer_in_float_and_its_readers_are_all_that_is(lowered, ranges, images):
+    mixed = convert(lowered, ranges=ranges, float_layers=["depthwise"])
+    floats = {
+        op.outputs[0].name: op.name
+        for op in flatbuffer.read(mixed).operators
+        if "float" in op.dtype
+    }
+    assert floats == {
+        "hard_swish_float": "DEQUANTIZE",
+        "depthwise": "DEPTHWISE_CONV_2D",
+        "squeeze": "MEAN",
+        "squeeze_range": "QUANTIZE",
+        "excite_float": "DEQUANTIZE",
+        "scaled": "MUL",
+        "scaled_range": "QUANTIZE",
+    }
+    # XNNPACK takes them all: it costs no partition, and none is warned of.
+    assert mixed.partitions == devices.partitions(mixed) == 1
+    simulation = quantization.quantize_aware(lowered, ranges=ranges, float_layers=["depthwise"])
+    difference = _outputs(mixed, images) - simulation.predict(images, verbose=0)
+    assert np.abs(difference).max() <= 2.5 / 256
+
+
+def test_what_layers_in_float_cost_in_partitions_is_said(lowered, ranges, monkeypatch):
+    counts = iter([3, 1])
+    monkeypatch.setattr(devices, "partitions", lambda content: next(counts))
+    with pytest.warns(UserWarning, match="3 partitions, where all in int8 has 1"):
+        assert convert(lowered, ranges=ranges, float_layers=["project"]).partitions == 3
+
+
+def test_other_float_operators_are_still_refused(lowered, ranges):
+    mixed = convert(lowered, ranges=ranges, float_layers=["project"])
+    flatbuffer.check_int8(mixed, float_layers=["project", "sum"])
+    with pytest.raises(ValueError, match="'hard_swish_float': it changes int8 into float32"):
+        flatbuffer.check_int8(mixed, float_layers=["project"])
+
+
+def test_the_last_layers_in_float_need_a_float_output(lowered, ranges, images):
+    floats = ["logits", "softmax"]
+    with pytest.raises(ValueError, match="output_type='float32'"):
+        convert(lowered, ranges=ranges, float_layers=floats)
+    mixed = convert(lowered, ranges=ranges, float_layers=floats, output_type="float32")
+    assert mixed.outputs[0].dtype == "float32"
+    assert mixed.operators["SOFTMAX float32"] == mixed.operators["CONV_2D float32"] == 1
+    simulation = quantization.quantize_aware(lowered, ranges=ranges, float_layers=floats)
+    difference = _outputs(mixed, images) - simulation.predict(images, verbose=0)
+    assert np.abs(difference).max() <= 2.5 / 256
+
+
+def test_a_quantised_model_knows_its_layers_in_float(quantized):
+    with pytest.raises(ValueError, match=r"mobile\.quantize_aware"):
+        convert(quantized, float_layers=["stem"])
