@@ -117,11 +117,7 @@ def estimate(model, accelerator="ethos-u55-256", name="model", timeout=600):
         ImportError: Vela is not installed.
         RuntimeError: Vela took too long.
     """
-    if accelerator not in ACCELERATORS:
-        raise ValueError(
-            f"`accelerator` must be one of {', '.join(ACCELERATORS)}. Received: "
-            f"accelerator={accelerator!r}. For a common one pass 'ethos-u55-256'."
-        )
+    check(accelerator)
     content = content_of(model)
     file = flatbuffer.read(content)
     with tempfile.TemporaryDirectory(prefix="keras-se-") as folder:
@@ -135,6 +131,16 @@ def estimate(model, accelerator="ethos-u55-256", name="model", timeout=600):
             figures = list(csv.DictReader(rows))[-1]
         compiled = sum(path.stat().st_size for path in folder.glob("out/*.tflite"))
     return _estimate(name, accelerator, figures, said, file, compiled)
+
+
+def check(accelerator):
+    """Raise unless the accelerator is known and Vela is there."""
+    if accelerator not in ACCELERATORS:
+        raise ValueError(
+            f"`accelerator` must be one of {', '.join(ACCELERATORS)}. Received: "
+            f"accelerator={accelerator!r}. For a common one pass 'ethos-u55-256'."
+        )
+    find_vela()
 
 
 def _vela(folder, accelerator, name, timeout):

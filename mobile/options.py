@@ -152,3 +152,15 @@ def se_named(name: str, reduction: float | None = None):
         return "default" if name == "default" else None
     preset = keras_se.PRESETS[name]
     return preset if reduction is None else replace(preset, reduction=reduction)
+
+
+def se_in_words(config: dict | None) -> str:
+    """Describe what `SEConfig.to_dict` gave, or the None of a network without.
+
+    >>> se_in_words(None)
+    'none'
+    """
+    if config is None:
+        return "none"
+    said = f"{config['kind']}, reduction {config['reduction']:g}, {config['gate']} gate"
+    return said + (f", least width {config['min_channels']}" if config["min_channels"] > 1 else "")

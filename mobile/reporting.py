@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from mobile.options import se_in_words
 from mobile.results import Results
 from mobile.serial import write_file
 from mobile.units import megabytes, millions, milliseconds, minutes, percent
@@ -146,7 +147,7 @@ def to_html(results: Results, plots: dict[str, bytes] | None = None) -> str:
                 percent(n.complexity["se_params"] / n.complexity["trainable_params"]),
                 millions(n.complexity["macs"]),
                 percent(n.complexity["se_macs"] / n.complexity["macs"]),
-                _se(n.se),
+                se_in_words(n.se),
             )
             for n in results.networks
         ],
@@ -237,22 +238,22 @@ def show(thing):
     terminal().print(thing, markup=False, highlight=False, soft_wrap=isinstance(thing, str))
 
 
-def networks_table(described):
-    """Return `keras_se.models.describe` records as a table for the terminal."""
+def networks_table(networks):
+    """Return the networks that `mobile.store.network_figures` lists as a table."""
     from rich.table import Table
 
     table = Table()
     for name in ("network", "parameters", "in SE", "MACs", "in SE", "image", "source"):
         table.add_column(name, justify="left" if name in ("network", "source") else "right")
-    for one in described:
+    for name, one in networks.items():
         table.add_row(
-            one.name,
-            millions(one.params),
-            percent(one.se_params_share),
-            millions(one.macs),
-            percent(one.se_macs_share),
-            f"{one.input_shape[0]}x{one.input_shape[1]}",
-            one.source,
+            name,
+            millions(one["params"]),
+            percent(one["se_params"] / one["params"]),
+            millions(one["macs"]),
+            percent(one["se_macs"] / one["macs"]),
+            f"{one['input_shape'][0]}x{one['input_shape'][1]}",
+            one["source"],
         )
     return table
 
@@ -277,13 +278,6 @@ def _short(name):
 
 def _colour(name):
     return _COLOURS.get(name.split(" ")[0], _OTHER_COLOUR)
-
-
-def _se(config):
-    if config is None:
-        return "none"
-    said = f"{config['kind']}, reduction {config['reduction']:g}, {config['gate']} gate"
-    return said + (f", least width {config['min_channels']}" if config["min_channels"] > 1 else "")
 
 
 def _summary(results):

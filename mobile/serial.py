@@ -46,6 +46,8 @@ def write_files(contents):
     try:
         for path, content in contents.items():
             path = pathlib.Path(path)
+            if path.is_dir():
+                raise IsADirectoryError(f"A file cannot replace the folder {path}. Rename one.")
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             ready.append((name, path))

@@ -1,5 +1,6 @@
 """Files of a run: its folder while it is unfinished, models, and results."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -136,6 +137,15 @@ def load_results(folder: str | Path) -> Results:
             f"Pass a folder that keras-se run has finished."
         )
     return Results.from_json(path.read_text())
+
+
+def network_figures() -> dict:
+    """Return name to parameters, multiply-adds and source of every network, without Keras.
+
+    As `keras_se.models.describe` says, from the file behind it: importing Keras takes seconds.
+    """
+    package = Path(importlib.util.find_spec("keras_se").origin).parent
+    return json.loads((package / "models" / "figures.json").read_text())
 
 
 def image_size(model) -> int:

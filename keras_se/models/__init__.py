@@ -199,9 +199,7 @@ def describe(name: str) -> Description:
     figures = _figures().get(network.name)
     if figures is None or _NETWORKS.get(network.name) is not network:
         return count(network)
-    return Description(
-        **figures, name=network.name, input_shape=network.input_shape, source=network.source
-    )
+    return Description(name=network.name, **{**figures, "input_shape": network.input_shape})
 
 
 def count(name: str | Network) -> Description:

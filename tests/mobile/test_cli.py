@@ -62,7 +62,7 @@ def test_model_goes_the_whole_road_from_the_command_line(folder, capsys):
     assert _run("verify", model, folder / "int8.tflite", *photos) == 0
     assert "top-1 agreement" in capsys.readouterr().out
     files = (folder / "int8.tflite", folder / "float32.tflite")
-    assert _run("benchmark", *files, "--runs", 5, "--output", folder / "times.json") == 0
+    assert _run("benchmark", *files, "--runs", 5, "--export-json", folder / "times.json") == 0
     assert "int8" in capsys.readouterr().out
     assert (folder / "times.json").exists()
 
@@ -105,6 +105,7 @@ def test_lint_is_strict_on_demand(folder, capsys):
         (("verify", "nowhere.keras", "nowhere.tflite"), "does not exist"),
         (("benchmark", "nowhere.tflite"), "nowhere.tflite"),
         (("report", "nowhere"), "results.json"),
+        (("benchmark", "nowhere.tflite", "--estimate", "toaster"), "ethos-u55-256"),
     ],
 )
 def test_bad_call_prints_one_line_and_fails(capsys, tmp_path, monkeypatch, arguments, advice):
