@@ -247,3 +247,15 @@ def load_folded(model, arrays):
         bn = next(after for after in layers if isinstance(after, keras.layers.BatchNormalization))
         one = np.ones_like(bias)
         bn.set_weights([one, bias, 0 * one, one * (1 - bn.epsilon)])
+
+
+def test_vgg_draws_its_large_kernels_from_the_distribution_it_is_saved_with():
+    keras.utils.set_random_seed(0)
+    model = models.build("vgg16_bn", input_shape=(96, 96, 3), width=0.5, classes=2)
+    dense = model.get_layer("fc1")
+    assert isinstance(dense.kernel_initializer, keras.initializers.GlorotUniform)
+    kernel = np.asarray(dense.kernel)
+    limit = np.sqrt(6 / sum(kernel.shape))  # of variance limit^2 / 3
+    assert kernel.shape[0] > 2048 and 0.999 < np.abs(kernel).max() / limit <= 1
+    assert np.var(kernel) == pytest.approx(limit**2 / 3, rel=0.01)
+    assert not np.array_equal(kernel[:2], kernel[2048:2050])
