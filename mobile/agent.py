@@ -11,6 +11,7 @@ lies in its own folder, and so does the answer, `result.json`. Keys that all job
     kernels    "default" (with the runtime's delegate), "builtin" (without), "reference"
     runtime    module to use, default the first that works
     timeout_s  seconds that one model may take to load, or to run once; default 120
+    memory_bytes  what a model may take; default nine tenths of what is free
     limit_s    seconds for the whole job
 
 Jobs:
@@ -327,14 +328,15 @@ def work(path):
     os.chdir(os.path.dirname(os.path.abspath(path)))
     threading.Thread(target=leave_with_the_supervisor, daemon=True).start()
     job = read_json(path)
-    beat = Beat("beat")
+    beat, memory = Beat("beat"), "not limited"
     try:
         beat.tell("import a runtime")
         runtime = find_runtime(job)
-        limit_memory(job)
+        memory = limit_memory(job)
         answer, status = dict(STEPS[job["job"]](job, runtime, beat), error=None), 0
     except Exception as error:
-        answer, status = {"error": f"{type(error).__name__}: {error}"}, 1
+        said = str(error).strip() or f"no reason given. Was the memory enough ({memory})?"
+        answer, status = {"error": f"{type(error).__name__}: {said}"}, 1
     write_json("answer.json", answer)
     return status
 
@@ -347,7 +349,10 @@ def leave_with_the_supervisor():
 
 
 def limit_memory(job):
-    """Let a model that wants all memory fail here, before the system ends another program."""
+    """Let a model that wants all memory fail here, before the system ends another program.
+
+    Return in words how much it may have: by default nine tenths of what is free.
+    """
     try:
         import resource
 
@@ -357,8 +362,9 @@ def limit_memory(job):
         meminfo = read("/proc/meminfo").split()
         free = job.get("memory_bytes") or int(meminfo[meminfo.index("MemAvailable:") + 1]) * 900
         resource.setrlimit(resource.RLIMIT_AS, (used + free, resource.RLIM_INFINITY))
+        return f"{free / 1e6:.0f} MB"
     except (ImportError, OSError, ValueError, AttributeError):
-        pass  # not Linux, or not allowed
+        return "not limited"  # not Linux, or not allowed
 
 
 def find_runtime(job):

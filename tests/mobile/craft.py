@@ -5,7 +5,7 @@ import numpy as np
 from mobile import schema
 
 NONE, RELU, RELU6 = 0, 1, 3  # schema.fbs, ActivationFunctionType
-_TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "int8": 9}
+_TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int8": 9}
 _OPTIONS = {
     "ADD": "AddOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
@@ -36,6 +36,7 @@ _OPTIONS = {
     "SUM": "ReducerOptions",
     "TRANSPOSE": "TransposeOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
+    "WHILE": "WhileOptions",
 }
 
 
@@ -127,6 +128,33 @@ class Craft:
         self.graph.outputs = np.array(outputs, np.int32)
         self.model.subgraphs = [self.graph]
         return schema.pack(self.model)
+
+
+def endless():
+    """Return a file that never ends: while x equals x, add x to itself."""
+    c = Craft("float32")
+    x = c.tensor((1,), "x")
+    main, graphs = c.graph, []
+    for kind, dtype in (("EQUAL", "bool"), ("ADD", "float32")):
+        c.graph = c.schema.SubGraphT()
+        c.graph.name, c.graph.tensors, c.graph.operators = kind, [], []
+        a = c.tensor((1,), "a")
+        made = c.op(kind, [a, a], (1,), {} if kind == "ADD" else None, dtype=dtype)
+        c.graph.inputs, c.graph.outputs = np.array([a], np.int32), np.array([made], np.int32)
+        graphs.append(c.graph)
+    c.graph = main
+    y = c.op("WHILE", [x], (1,), {"condSubgraphIndex": 1, "bodySubgraphIndex": 2})
+    c.graph.inputs, c.graph.outputs = np.array([x], np.int32), np.array([y], np.int32)
+    c.model.subgraphs = [main, *graphs]
+    return schema.pack(c.model)
+
+
+def enormous():
+    """Return a file whose one output takes 6.4 GB."""
+    c = Craft()
+    image = c.tensor((1, 8, 8, 4), "image")
+    size = c.constant([40000, 40000])
+    return c.build([image], [c.op("RESIZE_NEAREST_NEIGHBOR", [image, size], (1, 40000, 40000, 4))])
 
 
 def between_convolutions(kind, dtype="int8", activation=None):
