@@ -6,9 +6,10 @@
 U-Net on MobileNetV3-Small with ImageNet weights where they are at hand. The decoder's blocks end in
 nothing, cSE, sSE or scSE; all else is equal, seeds included. `wider` is the control without SE: a
 decoder with a third more channels. Mean intersection over union (IoU) is over the eleven classes
-of the validation images; void is neither trained on nor counted. Results are kept by variant and
-seed in the output folder, so that an interrupted run goes on, and
-`predictions.png` has images, truth and predictions side by side.
+of the validation images; void is neither trained on nor counted. Each network is converted to int8
+with ranges from 128 training images, and the file judged on the same images. Results are kept by
+variant and seed in the output folder, so that an interrupted run goes on, and `predictions.png` has
+images, truth and predictions side by side.
 
 The data are not the project's: without ../shared/data the script says so and ends.
 """
@@ -24,8 +25,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+import mobile
 from keras_se import SEConfig, models, weights
 from keras_se.complexity import complexity
+from mobile import devices
 from mobile.training import recenter_batch_norms, refresh_batch_norms
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -143,11 +146,15 @@ def train(variant, seed, options, data):
     history = model.fit(batches, epochs=options.epochs, verbose=0)
     refresh_batch_norms(model, x)  # so few steps leave the moving averages behind
     predicted = model.predict(val_x, batch_size=options.batch, verbose=0).argmax(-1)
+    artifact = mobile.convert(model, "int8", calibration=x[:128])
+    (in_int8,) = artifact.restore(devices.predict(artifact, artifact.prepare(val_x)))
     counted = complexity(model)
     return {
         "variant": variant,
         "seed": seed,
         "mean_iou": float(np.mean(mean_iou(val_y, predicted))),
+        "int8_mean_iou": float(np.mean(mean_iou(val_y, in_int8.argmax(-1)))),
+        "partitions": devices.partitions(artifact),
         "loss": float(history.history["loss"][-1]),
         "params": counted.trainable_params,
         "macs": counted.macs,
@@ -177,16 +184,25 @@ def draw(path, images, truth, predictions, names, rows=3):
 
 def table(records):
     """Return mean IoU with its spread over the seeds, a line a variant."""
-    lines = [f"{'decoder':8} {'mean IoU':>16} {'seeds':>5} {'parameters':>11} {'MMACs':>7}"]
+    lines = [
+        f"{'decoder':8} {'mean IoU':>16} {'int8 - float':>14} {'seeds':>5} {'parameters':>11} "
+        f"{'MMACs':>7}"
+    ]
     for variant in VARIANTS:
         found = [r for r in records if r["variant"] == variant]
         if found:
-            scores = [100 * r["mean_iou"] for r in found]
-            spread = f"± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
-            figure = f"{statistics.mean(scores):.1f} {spread} %"
+            score = spread([100 * r["mean_iou"] for r in found])
+            lost = [r["int8_mean_iou"] - r["mean_iou"] for r in found if "int8_mean_iou" in r]
+            lost = spread([100 * x for x in lost]) if lost else "-"
             size = f"{found[0]['params']:>11,} {found[0]['macs'] / 1e6:>7.0f}"
-            lines.append(f"{variant:8} {figure:>16} {len(scores):>5} {size}")
+            lines.append(f"{variant:8} {score:>16} {lost:>14} {len(found):>5} {size}")
     return "\n".join(lines)
+
+
+def spread(values):
+    """Return mean and standard deviation of percentages, as a table shows them."""
+    deviation = f"± {statistics.stdev(values):.1f} " if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f} {deviation}%"
 
 
 def main():
