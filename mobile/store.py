@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 from mobile.options import Options
@@ -115,7 +116,23 @@ def load_model(path: str | Path):
             f"{'is something else' if path.exists() else 'does not exist'}. "
             f"Write one with model.save or keras-se build."
         )
-    return keras.saving.load_model(path, compile=False)
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ValueError(
+            f"The model must be one that this Keras, {keras.__version__}, can read. Received: "
+            f"{path}, {_written_by(path)}, refused with: {reason[:200]} Save it again with this "
+            "Keras, or build it in code, load its weights, and pass it from Python."
+        ) from error
+
+
+def _written_by(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"written by Keras {json.loads(archive.read('metadata.json'))['keras_version']}"
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        return "which does not say what wrote it"
 
 
 def save_model(model, path: str | Path) -> Path:

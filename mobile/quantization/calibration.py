@@ -6,13 +6,12 @@ images. All methods read those.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 
 import keras
 import numpy as np
 
-from mobile.quantization import readers
+from mobile.quantization import inputs, readers
 from mobile.quantization import scheme as schemes
 from mobile.records import Ranges
 
@@ -41,6 +40,7 @@ def calibrate(model, images, method="mse", batch_size=None, progress=True) -> Ra
     """
     choose = _chooser(method)
     scheme = schemes.plan(model)
+    inputs.warn_of_random_weights(model)
     asked = scheme.free
     if not asked:  # every range is fixed: pixels, then ReLU6, say
         return Ranges(schemes.complete(scheme, {}), method=method)
@@ -48,12 +48,11 @@ def calibrate(model, images, method="mse", batch_size=None, progress=True) -> Ra
     probe = keras.Model(model.inputs, outputs)
     summary = _compile(probe)
     statistics = {name: _Statistics() for name in asked}
-    count = 0
-    for batch in _progress(_batches(model, images, batch_size), progress):
-        count += len(batch[0])
+    batches = inputs.Inputs(model, images, batch_size)
+    for batch in _progress(batches, progress):
         for name, (low, high, values) in zip(asked, summary(batch), strict=True):
             statistics[name].add(float(low), float(high), np.asarray(values), name)
-    _check_count(count)
+    batches.finish()
     groups: dict[str, _Statistics] = {}
     for name in asked:
         groups.setdefault(scheme.points[name].group, _Statistics()).merge(statistics[name])
@@ -67,7 +66,7 @@ def calibrate(model, images, method="mse", batch_size=None, progress=True) -> Ra
             found[name] = _mse(seen, readers.function_behind(name, scheme, model))
         else:
             found[name] = choose(seen)
-    return Ranges(schemes.complete(scheme, found), method=method, images=count)
+    return Ranges(schemes.complete(scheme, found), method=method, images=batches.count)
 
 
 @dataclass
@@ -221,66 +220,6 @@ def _compile(probe):
         return [sample(tf.cast(t, tf.float32)) for t in keras.tree.flatten(outputs)]
 
     return summary
-
-
-def _batches(model, images, batch_size):
-    """Lists with one float array per input, checked against the model."""
-    import tensorflow as tf
-
-    arrays = isinstance(images, np.ndarray) or hasattr(images, "__array__")
-    several = isinstance(images, list | tuple) and len(model.inputs) > 1
-    if arrays or several:
-        columns = list(images) if several else [np.asarray(images)]
-        size = batch_size or max(1, min(16, 16 * 224 * 224 // int(np.prod(columns[0].shape[1:3]))))
-        stream = (
-            [column[i : i + size] for column in columns] for i in range(0, len(columns[0]), size)
-        )
-    else:
-        stream = (b if isinstance(b, list | tuple) else [b] for b in images)
-    for batch in stream:
-        checked = [np.asarray(b) for b in batch[: len(model.inputs)]]
-        for array, tensor in zip(checked, model.inputs, strict=True):
-            _check(array, tensor, model)
-        yield [tf.constant(array, tf.float32) for array in checked]
-
-
-def _check(array, tensor, model) -> None:
-    shape = tuple(tensor.shape[1:])
-    if array.ndim != len(shape) + 1 or any(
-        b not in (None, a) for a, b in zip(array.shape[1:], shape, strict=True)
-    ):
-        raise ValueError(
-            f"Calibration images must have the shape (count, {', '.join(map(str, shape))}). "
-            f"Received: {array.shape}, for model {model.name!r}. Resize them first."
-        )
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"Calibration images must be finite. Received: NaN or infinity in an array of shape "
-            f"{array.shape}, dtype {array.dtype}. Look at how the images were scaled."
-        )
-    if array.size and array.min() == array.max():
-        raise ValueError(
-            f"Calibration images must show something. Received: {len(array)} images in which every "
-            f"value is {array.min()}. Pass real images."
-        )
-    has_rescaling = any(type(layer).__name__ == "Rescaling" for layer in model.layers[:2])
-    if has_rescaling and (array.min() < 0 or array.max() > 255 or array.max() <= 1.001):
-        raise ValueError(
-            f"Model {model.name!r} scales pixels of 0 to 255 itself. Received: calibration images "
-            f"from {array.min():.3g} to {array.max():.3g}, which look scaled already. Pass raw "
-            "pixels."
-        )
-
-
-def _check_count(count) -> None:
-    if count == 0:
-        raise ValueError("Calibration needs images. Received: none. Pass 100 to 500 of them.")
-    if count < 10:
-        warnings.warn(
-            f"Ranges from {count} images may miss what others hold: pass at least 100 as "
-            "`calibration`.",
-            stacklevel=3,
-        )
 
 
 def _progress(batches, show):

@@ -81,13 +81,15 @@ class _Cosine(keras.callbacks.Callback):
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.start = self.clock()
+        console = Console(stderr=True)
         self.progress = Progress(
             TextColumn("Distilling"),
             BarColumn(),
             TextColumn("loss {task.fields[loss]:.4f}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
+            disable=console.is_jupyter or not console.is_terminal,
         )
         self.progress.start()
         self.task = self.progress.add_task("", total=1.0, loss=float("nan"))

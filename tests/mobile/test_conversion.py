@@ -78,7 +78,7 @@ def test_transposed_and_multiplied_convolutions_convert(images, seed):
     image = keras.Input((16, 16, 3), name="image")
     x = layers.DepthwiseConv2D(3, depth_multiplier=2, activation="relu", name="twice")(image)
     x = layers.Conv2DTranspose(5, 2, strides=2, name="up")(x)
-    x = layers.Conv2D(10, 3, groups=5, name="grouped")(x)
+    x = layers.Conv2D(10, 3, groups=5, bias_initializer="normal", name="grouped")(x)
     model = keras.Model(image, x)
     scaled = images / 127.5 - 1
     artifact = convert(model, calibration=scaled, method="minmax")

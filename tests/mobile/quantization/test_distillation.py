@@ -56,3 +56,9 @@ def test_fixed_ranges_stay_in_distillation(student, lowered, images, ranges):
 def test_a_float_model_is_refused(lowered, images):
     with pytest.raises(ValueError, match="quantize_aware"):
         distil(lowered, lowered, images, steps=1)
+
+
+def test_a_pipe_or_a_notebook_gets_no_progress_bar(student, lowered, images, capsys):
+    distil(student, lowered, images, steps=2)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "")

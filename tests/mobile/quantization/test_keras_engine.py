@@ -128,7 +128,7 @@ def test_a_bfloat16_model_converts_as_its_float32_twin(lowered, ranges, artifact
 def test_any_model_is_lowered_on_the_way(images):
     image = keras.Input((16, 16, 3))
     x = keras.layers.Conv2D(8, 3, use_bias=False)(image)
-    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.BatchNormalization(beta_initializer="random_normal")(x)
     x = keras.layers.Activation("hard_silu")(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))

@@ -40,7 +40,7 @@ def test_the_other_layers_of_lowered_models_too(images):
     x = ScaleMap(np.linspace(0.5, 1, 14 * 14).reshape(14, 14).tolist(), name="map")(x)
     x = layers.Subtract(name="less")([x, Slice((0, 0, 0), (None, None, 6), name="part")(x)])
     x = layers.ReLU(name="positive")(Shift(0.1, name="shift")(x))
-    x = layers.Conv2D(8, 3, groups=2, strides=2, name="grouped")(x)
+    x = layers.Conv2D(8, 3, groups=2, strides=2, bias_initializer="normal", name="grouped")(x)
     y = Mean((1, 2), name="mean")(x)
     y = layers.Conv2D(8, 1, name="gate")(y)
     x = layers.Multiply(name="gated")([x, layers.Activation("tanh", name="tanh")(y)])
@@ -76,6 +76,7 @@ def test_learned_ranges_need_the_other_engine(lowered, ranges):
 
 def test_what_it_lacks_is_named(images):
     image = keras.Input((16, 16, 3))
-    model = keras.Model(image, keras.layers.Conv2DTranspose(3, 2, name="up")(image))
+    up = keras.layers.Conv2DTranspose(3, 2, bias_initializer="normal", name="up")
+    model = keras.Model(image, up(image))
     with pytest.raises(ValueError, match=r"'up' of class Conv2DTranspose.*engine='keras'"):
-        quantize_aware(model, calibration=images, engine="tfmot")
+        quantize_aware(model, calibration=images / 127.5 - 1, engine="tfmot")
