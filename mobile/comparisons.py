@@ -72,7 +72,8 @@ def _columns(measurement, references, alone):
     conditions = measurement.timings.conditions
 
     def name(m):
-        return m.name + (f" [{m.kernels} kernels]" if m.kernels != conditions.kernels else "")
+        told = m.kernels == conditions.kernels or "delegate" in m.name
+        return m.name if told else f"{m.name} [{m.kernels} kernels]"
 
     columns = {"model": [name(m) for m in models]}
     if alone:

@@ -10,6 +10,7 @@ from mobile.serial import write_files
 
 # What a narrow terminal does without, the first one first.
 _DISPENSABLE = ("load ms", "first ms", "memory MB", "p99 ms", "error", "file MB", "partitions")
+_FOLDED = 44  # a column of words this wide may fold before another goes
 _PLACE = ("device", "soc", "cpu", "machine", "runtime", "runtime_version", "threads")
 _PLACE += ("kernels", "scenario", "started")
 _FIGURES = ("median_ms", "p90_ms", "p99_ms", "first_ms", "load_ms", "size_bytes")
@@ -71,7 +72,8 @@ def _natural_width(sheet, kept):
     widths = []
     for i in kept:
         header = sheet.header[i].split() if _may_wrap(sheet.header[i]) else [sheet.header[i]]
-        widths.append(max(map(len, (*header, *(row[i] for row in sheet.rows)))))
+        most = _FOLDED if sheet.header[i] in WORDS else 1000
+        widths.append(min(most, max(map(len, (*header, *(row[i] for row in sheet.rows))))))
     return sum(widths) + 3 * len(widths) + 1
 
 
