@@ -222,6 +222,7 @@ def run(
         Path | None, typer.Option(help="Weights to start from, by layer name.")
     ] = None,
     engine: Engine = "keras",
+    target: Target = "xnnpack",
     method: Method = "mse",
     validation_split: Annotated[
         float | None, typer.Option(help="Share to test on, if DATA has no test part.")

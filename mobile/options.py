@@ -6,6 +6,7 @@ from pathlib import Path
 from mobile import data as data_room
 from mobile import training
 from mobile.serial import Record
+from mobile.targets import target_named
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Options(Record):
         augment: A name of `mobile.training.AUGMENTATIONS`.
         weights: Weights file to start from.
         engine: `keras` or `tfmot`.
+        target: What int8 is lowered for, a name of `mobile.lower`.
         method: How ranges are found.
         calibration_images: How many training images ranges are found on.
         validation_split: Share of each class to test on, for a folder without a test part.
@@ -50,6 +52,7 @@ class Options(Record):
     augment: str | None = None
     weights: str | None = None
     engine: str = "keras"
+    target: str = "xnnpack"
     method: str = "mse"
     calibration_images: int = 256
     validation_split: float | None = None
@@ -115,6 +118,7 @@ def decide(data, options: dict) -> tuple[data_room.DataSet | None, Options]:
                 f"`{word}` must be one of {', '.join(known)}. Received: "
                 f"{getattr(chosen, word)!r}. Leave it out for {known[0]!r}."
             )
+    target_named(chosen.target)
     for word in ("threads", "runs", "calibration_images"):
         if getattr(chosen, word) < 1:
             raise ValueError(

@@ -162,10 +162,12 @@ def _quantize(model, name, images, options, store, watch) -> NetworkResult:
     """Lower, calibrate, train quantisation-aware, convert to both schemes, verify every form."""
     import mobile
 
-    lowered = mobile.lower(model)
+    lowered = mobile.lower(model, options.target)
     calibration = _some(images.x_train, options.calibration_images, options.seed)
     ranges = mobile.calibrate(lowered, calibration, method=options.method, progress=False)
-    aware = mobile.quantize_aware(lowered, ranges=ranges, engine=options.engine)
+    aware = mobile.quantize_aware(
+        lowered, ranges=ranges, engine=options.engine, target=options.target
+    )
     epochs = training.train(
         aware,
         images.x_train,

@@ -166,6 +166,7 @@ def test_nothing_to_resume_is_said(images, tmp_path):
         ({"se": "none", "reduction": 4}, "Name a preset"),
         ({"engine": "torch"}, "keras, tfmot"),
         ({"method": "guess"}, "mse, minmax"),
+        ({"target": "toaster"}, "xnnpack, xnnpack-x86"),
         ({"augment": "mixup"}, "none, shift, photo"),
         ({"epochs": -1}, "at least 0"),
         ({"runs": 0}, "at least 1"),
