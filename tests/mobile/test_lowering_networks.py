@@ -163,7 +163,7 @@ MOBILE = [
     "efficientnet_lite0", "mobilenet_v3_small", "mobilenet_v3_large", "se_shufflenet_v1",
     "lraspp", "lraspp_small",
 ]  # fmt: skip
-SERVER = ["se_resnet50", "se_bn_inception"]
+SERVER = ["se_resnet50", "se_resnext50_32x4d", "se_bn_inception"]
 SCSE = {
     aggregate: keras_se.SEConfig(kind="scse", reduction=2, min_channels=1, aggregate=aggregate)
     for aggregate in ("add", "max", "mul", "concat")
