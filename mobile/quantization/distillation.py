@@ -11,78 +11,199 @@ import numpy as np
 
 from mobile.quantization import keras_engine
 
+_MEMORY, _SMALLEST = (0.9, 0.999), 1e-7  # Adam's
+
 
 def distil(
     model,
     teacher,
     images,
     minutes=4.0,
-    learning_rate=1e-5,
+    learning_rate=0.01,
     batch_size=16,
-    mirror=True,
+    augment=True,
     steps=None,
     seed=0,
     clock=time.monotonic,
 ):
     """Train a quantisation-aware model to agree with its teacher, in place.
 
-        loss = cross entropy of teacher's probabilities and softmax(student's logits)
+        loss = divergence of softmax(student's logits) from the teacher's probabilities
 
-    Outputs that are no probabilities are compared by mean squared error. The learning rate falls
-    to zero on a cosine over the time or the steps.
+    Outputs that are no probabilities are compared by mean squared error. Adam's learning rate
+    falls to zero on a cosine over the time or the steps.
+
+    Rates are in the units that rounding sets. A kernel's is one int8 step of its channel; a
+    bias's is what rounding the inputs by one step does to its channel: `|kernel| * input step`.
+    So small kernels keep still and large biases move, which one rate for all does not give.
 
     Args:
         model: A quantisation-aware model of engine `keras`.
-        teacher: The float model. It answers once for each image; the answers are kept.
+        teacher: The float model.
         images: Array `(count, height, width, channels)`, or a folder of images, whose classes do
             not matter. Not those that accuracy is judged with.
-        minutes: How long to train, the teacher's answers not counted.
-        learning_rate: Adam's at the start. 1e-5 suits trained weights; 3e-5 harms at first.
+        minutes: How long to train.
+        learning_rate: The largest step, in those units.
         batch_size: Images a step.
-        mirror: Whether to learn from each image mirrored left to right as well.
+        augment: Whether to show crops of the images, mirrored, brighter and darker. The teacher
+            then answers in each step; otherwise once for each image.
         steps: How many steps, instead of `minutes`.
-        seed: Of the order of images.
+        seed: Of the order of images, and of the crops.
         clock: Gives the time in seconds.
 
     Returns:
         The model, trained.
     """
+    import tensorflow as tf
+
     keras_engine.check_quantized(model)
     images = _images(images, model)
-    if mirror:
-        images = np.concatenate([images, images[:, :, ::-1]])
-    answers = np.asarray(teacher.predict(images, batch_size=batch_size, verbose=0), np.float32)
-    student, loss = _student(model, answers)
-    per_epoch = math.ceil(len(images) / batch_size)
-    schedule = _Cosine(learning_rate, steps, None if steps else 60 * minutes, clock)
-    student.compile(keras.optimizers.Adam(learning_rate), loss)
-    keras.utils.set_random_seed(seed)
-    student.fit(
-        images,
-        answers,
-        batch_size=batch_size,
-        epochs=math.ceil(steps / per_epoch) if steps else 10**6,
-        callbacks=[schedule],
-        verbose=0,
-    )
+    student, loss = _student(model)
+    update = _adam(model, student.trainable_variables)
+    batches = _batches(images, batch_size, seed, augment, teacher)
+    show = _Progress()
+
+    @tf.function
+    def step(batch, answers, rate, number):
+        if answers is None:
+            answers = teacher(batch, training=False)
+        with tf.GradientTape() as tape:
+            value = loss(tf.cast(answers, tf.float32), student(batch, training=True))
+        update(tape.gradient(value, student.trainable_variables), rate, number)
+        return value
+
+    start, share, done = clock(), 0.0, 0
+    with show:
+        while share < 1:
+            rate = learning_rate * (1 + math.cos(math.pi * share)) / 2
+            done += 1
+            value = step(*next(batches), tf.constant(rate), tf.constant(float(done)))
+            share = done / steps if steps else (clock() - start) / (60 * minutes)
+            show(share, float(value))
     return model
 
 
-class _Cosine(keras.callbacks.Callback):
-    """Let the learning rate fall to zero over steps or seconds, then stop; show how far it is."""
+def _batches(images, size, seed, augment, teacher):
+    """Batches without end, and the teacher's answers to them where they are known."""
+    import tensorflow as tf
 
-    def __init__(self, learning_rate, steps, seconds, clock):
-        super().__init__()
-        self.learning_rate, self.steps, self.seconds = learning_rate, steps, seconds
-        self.clock, self.done, self.start = clock, 0, None
+    answers = None
+    if not augment:
+        answers = teacher.predict(images, batch_size=size, verbose=0)
+    random = np.random.default_rng(seed)
+    ends = float(images.min()), float(images.max())
+    size = min(size, len(images))
+    while True:
+        order = random.permutation(len(images))
+        for start in range(0, len(order) - size + 1, size):
+            chosen = np.sort(order[start : start + size])
+            batch = tf.constant(images[chosen])
+            if augment:
+                batch = _crops(batch, random, ends)
+            yield batch, None if answers is None else tf.constant(answers[chosen])
 
-    def on_train_begin(self, logs=None):
+
+def _crops(images, random, ends):
+    """Each image's own crop of 35 to 100 % of its area, in the same size and a little other light.
+
+    Args:
+        images: The batch.
+        random: A numpy generator.
+        ends: The smallest and largest value of all images.
+    """
+    import tensorflow as tf
+
+    count, low, high = len(images), *ends
+    area = random.uniform(0.35, 1.0, count)
+    aspect = np.exp(random.uniform(-0.3, 0.3, count))  # 3:4 to 4:3
+    tall, wide = np.minimum(np.sqrt([area / aspect, area * aspect]), 1.0)
+    top, left = random.uniform(0, 1 - tall), random.uniform(0, 1 - wide)
+    sides = np.stack([left, left + wide])
+    begin, end = np.where(random.random(count) < 0.5, sides, sides[::-1])  # mirrored or not
+    boxes = np.stack([top, begin, top + tall, end], axis=1)
+    crops = tf.image.crop_and_resize(images, boxes, np.arange(count), images.shape[1:3])
+    contrast = random.uniform(0.7, 1.3, (count, 1, 1, 1))
+    light = random.uniform(-0.1, 0.1, (count, 1, 1, 1)) * (high - low)
+    middle = (low + high) / 2
+    return tf.clip_by_value((crops - middle) * contrast + middle + light, low, high)
+
+
+def _student(model):
+    """The model up to its logits, where it ends in a softmax, and the loss for it."""
+    import tensorflow as tf
+
+    layers = {layer.name: layer for layer in model.layers}
+    last = next(layer for layer in model.layers if layer.output is model.outputs[0])
+    before = layers.get(last.name.removesuffix("_range"))
+    is_softmax = isinstance(before, keras.layers.Softmax) or (
+        getattr(before, "activation", None) is keras.activations.softmax
+    )
+
+    def divergence(answers, logits):
+        answers = tf.clip_by_value(answers, 1e-12, 1.0)  # less their entropy
+        own = tf.nn.log_softmax(tf.cast(logits, tf.float32), axis=-1)
+        return tf.reduce_mean(tf.reduce_sum(answers * (tf.math.log(answers) - own), axis=-1))
+
+    def distance(answers, outputs):
+        return tf.reduce_mean(tf.square(answers - tf.cast(outputs, tf.float32)))
+
+    if is_softmax:
+        return keras.Model(model.input, before.input), divergence
+    return keras.Model(model.input, model.outputs[0]), distance
+
+
+def _adam(model, variables):
+    """A function that moves `variables` against their gradients, each in its own unit.
+
+    Source:
+        Kingma and Ba, 2015, arXiv:1412.6980, algorithm 1.
+    """
+    import tensorflow as tf
+
+    units = _units(model)
+    units = [tf.constant(units.get(variable.path, 1e-3), tf.float32) for variable in variables]
+    values = [variable.value for variable in variables]
+    moments = [[tf.Variable(tf.zeros_like(v), trainable=False) for v in values] for _ in range(2)]
+
+    def update(gradients, rate, number):
+        first, second = (1 - share**number for share in _MEMORY)
+        for value, unit, mean, square, gradient in zip(
+            values, units, *moments, gradients, strict=True
+        ):
+            mean.assign_add((1 - _MEMORY[0]) * (gradient - mean))
+            square.assign_add((1 - _MEMORY[1]) * (tf.square(gradient) - square))
+            slope = (mean / first) / (tf.sqrt(square / second) + _SMALLEST)
+            value.assign_sub(rate * unit * slope)
+
+    return update
+
+
+def _units(model):
+    """By a variable's path, how far rounding to int8 moves it: see `distil`."""
+    units = {}
+    for layer in model.layers:
+        if not hasattr(layer, "on_grid"):
+            continue
+        kernel = layer.kernel.numpy()
+        transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+        inputs = (0, 1, 3) if transposed else (0, 1) if depthwise else tuple(range(kernel.ndim - 1))
+        reach = np.abs(kernel).max(axis=inputs, keepdims=True)
+        units[layer.kernel.path] = np.maximum(reach, 1e-3 * reach.max()) / 127
+        norm = np.sqrt(np.square(kernel).sum(axis=inputs)).reshape(-1)
+        units[layer.bias.path] = np.maximum(norm, 1e-3 * norm.max()) * layer.input_scale
+    return units
+
+
+class _Progress:
+    """A bar on the terminal; nothing elsewhere."""
+
+    def __enter__(self):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.start = self.clock()
         console = Console(stderr=True)
-        self.progress = Progress(
+        self._bar = Progress(
             TextColumn("Distilling"),
             BarColumn(),
             TextColumn("loss {task.fields[loss]:.4f}"),
@@ -91,34 +212,15 @@ class _Cosine(keras.callbacks.Callback):
             transient=True,
             disable=console.is_jupyter or not console.is_terminal,
         )
-        self.progress.start()
-        self.task = self.progress.add_task("", total=1.0, loss=float("nan"))
+        self._bar.start()
+        self._task = self._bar.add_task("", total=1.0, loss=float("nan"))
+        return self
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.done += 1
-        share = self.done / self.steps if self.steps else (self.clock() - self.start) / self.seconds
-        self.progress.update(self.task, completed=min(share, 1.0), loss=(logs or {}).get("loss", 0))
-        if share >= 1:
-            self.model.stop_training = True
-        factor = (1 + math.cos(math.pi * min(share, 1.0))) / 2
-        self.model.optimizer.learning_rate.assign(self.learning_rate * factor)
+    def __call__(self, share, loss):
+        self._bar.update(self._task, completed=min(share, 1.0), loss=loss)
 
-    def on_train_end(self, logs=None):
-        self.progress.stop()
-
-
-def _student(model, answers):
-    """The model up to its logits, where it ends in a softmax, and the loss for it."""
-    layers = {layer.name: layer for layer in model.layers}
-    last = next(layer for layer in model.layers if layer.output is model.outputs[0])
-    before = layers.get(last.name.removesuffix("_range"))
-    is_softmax = isinstance(before, keras.layers.Softmax) or (
-        getattr(before, "activation", None) is keras.activations.softmax
-    )
-    if is_softmax and np.allclose(answers.sum(axis=-1), 1, atol=1e-3):
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        return keras.Model(model.input, before.input), loss
-    return keras.Model(model.input, model.outputs[0]), keras.losses.MeanSquaredError()
+    def __exit__(self, *_):
+        self._bar.stop()
 
 
 def _images(images, model):

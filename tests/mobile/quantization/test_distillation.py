@@ -1,7 +1,8 @@
+import keras
 import numpy as np
 import pytest
 
-from mobile.quantization import distil, keras_engine, quantize_aware
+from mobile.quantization import distil, distillation, keras_engine, quantize_aware
 
 
 @pytest.fixture
@@ -20,9 +21,10 @@ def _distance(model, teacher, images):
     return np.abs(model.predict(images, verbose=0) - teacher.predict(images, verbose=0)).mean()
 
 
-def test_a_student_comes_nearer_to_its_teacher_without_labels(student, lowered, images):
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_student_comes_nearer_to_its_teacher_without_labels(student, lowered, images, augment):
     before = _distance(student, lowered, images)
-    returned = distil(student, lowered, images, steps=40, learning_rate=1e-3, mirror=False)
+    returned = distil(student, lowered, images, steps=40, learning_rate=0.3, augment=augment)
     assert returned is student
     assert _distance(student, lowered, images) < 0.8 * before
 
@@ -34,6 +36,51 @@ def test_training_stops_when_the_time_is_up(student, lowered, images):
     # One look at the start, then one a step: 60 s are over at the sixth.
     assert next(ticks) == 70
     assert any((a != b).any() for a, b in zip(before, student.get_weights(), strict=True))
+
+
+def test_units_are_what_rounding_does_to_each_channel(lowered, ranges):
+    model = quantize_aware(lowered, ranges=ranges)
+    for name in ("project", "depthwise"):
+        layer = model.get_layer(name)
+        kernel = np.zeros(layer.kernel.shape, "float32")
+        kernel[0, 0, :, :] = 4.0 if name == "project" else 2.0 * np.ones((8, 1))
+        layer.set_weights([kernel, np.zeros(8)])
+    units = distillation._units(model)
+    project, depthwise = model.get_layer("project"), model.get_layer("depthwise")
+    # Eight inputs of weight 4: the norm is 4 * sqrt(8). One of weight 2: it is 2.
+    assert units[project.kernel.path] == pytest.approx(4 / 127)
+    assert units[project.bias.path] == pytest.approx(4 * 8**0.5 * project.input_scale)
+    assert units[depthwise.kernel.path].shape == (1, 1, 8, 1)
+    assert units[depthwise.bias.path] == pytest.approx(2 * depthwise.input_scale)
+
+
+def test_the_steps_are_those_of_keras_adam():
+    dense = keras.layers.Dense(1)  # no unit of its own: 1e-3
+    model = keras.Sequential([keras.Input((3,)), dense])
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    update = distillation._adam(model, model.trainable_variables)
+    adam = keras.optimizers.Adam(0.5e-3)
+    random = np.random.default_rng(0)
+    for number in range(1, 6):
+        gradients = [random.normal(size=v.shape).astype("float32") for v in model.weights]
+        update(gradients, 0.5, float(number))
+        adam.apply(gradients, twin.trainable_variables)
+    for ours, theirs in zip(model.get_weights(), twin.get_weights(), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-6)
+
+
+def test_crops_are_parts_of_the_images_in_their_size(images):
+    crops = np.asarray(distillation._crops(images, np.random.default_rng(0), (0.0, 255.0)))
+    assert crops.shape == images.shape and crops.min() >= 0 and crops.max() <= 255
+    # Of a ramp from left to right, some crops rise and some, the mirrored ones, fall.
+    ramp = np.broadcast_to(np.linspace(50, 200, 16)[None, None, :, None], images.shape)
+    crops = np.asarray(
+        distillation._crops(ramp.astype("float32"), np.random.default_rng(0), (0.0, 255.0))
+    )
+    rise = crops[:, 8, -1, 0] - crops[:, 8, 0, 0]
+    assert 5 < (rise > 0).sum() < len(images) - 5
+    assert np.abs(rise).max() <= 1.3 * 150 and np.abs(rise).min() >= 0.7 * 150 * 0.35 * 0.7
 
 
 def test_a_folder_of_images_will_do(student, lowered, images, tmp_path):
