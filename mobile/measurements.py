@@ -79,14 +79,20 @@ class Measurements(Record):
     @property
     def labelled(self):
         """The measurements with a label each that no other has, in a list of pairs."""
-        labels, pairs = [m.label for m in self.measurements], []
-        runtimes = [_runtime(m) for m in self.measurements]
+        labels = [m.label for m in self.measurements]
+        for tell in (_machine, _runtime):
+            told = [tell(m.timings.conditions) for m in self.measurements]
+            groups = {label: set() for label in labels}
+            for label, word in zip(labels, told, strict=True):
+                groups[label].add(word)
+            labels = [
+                f"{label}, {word}" if len(groups[label]) > 1 else label
+                for label, word in zip(labels, told, strict=True)
+            ]
+        pairs = []
         for i, (label, one) in enumerate(zip(labels, self.measurements, strict=True)):
-            twins = [j for j, other in enumerate(labels) if other == label]
-            if len({runtimes[j] for j in twins}) > 1:
-                label += f", {runtimes[i]}"
-                twins = [j for j in twins if runtimes[j] == runtimes[i]]
-            pairs.append((label + (f" ({twins.index(i) + 1})" if len(twins) > 1 else ""), one))
+            number = f" ({labels[: i + 1].count(label)})" if labels.count(label) > 1 else ""
+            pairs.append((label + number, one))
         return pairs
 
     @property
@@ -95,9 +101,12 @@ class Measurements(Record):
         return any(m.timings.failures for m in self.measurements)
 
 
-def _runtime(measurement):
-    c = measurement.timings.conditions
-    return f"{c.runtime} {c.runtime_version}"
+def _machine(conditions):
+    return conditions.model or conditions.soc or conditions.cpu or conditions.machine
+
+
+def _runtime(conditions):
+    return f"{conditions.runtime} {conditions.runtime_version}"
 
 
 def read(path) -> Measurements:

@@ -123,12 +123,14 @@ def test_labels_tell_devices_threads_and_runtimes_apart():
         timings(runtime="2.14.0"),
         timings("ssh:pi"),
         timings(scenario="single-stream"),
+        timings(model="Board 5"),
     ]
     merged = measurements.merge(Measurements((Measurement(t),)) for t in many)
     assert [label for label, _ in merged.labelled] == [
-        "local, 1 thread, ai_edge_litert 2.3.0",
+        "local, 1 thread, A CPU, ai_edge_litert 2.3.0",
         "ssh:pi, 1 thread (1)",
-        "local, 1 thread, ai_edge_litert 2.14.0",
+        "local, 1 thread, A CPU, ai_edge_litert 2.14.0",
         "ssh:pi, 1 thread (2)",
         "local, 1 thread, single-stream",
+        "local, 1 thread, Board 5",
     ]
