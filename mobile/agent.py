@@ -701,7 +701,7 @@ def conditions(runtime, cores, readings):
     pages = os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in names else None
     described = {
         "machine": platform.machine(),
-        "cpu": cpu_name(),
+        "cpu": cpu_name(read("/proc/cpuinfo") or ""),
         "runtime": runtime["name"],
         "runtime_version": runtime["version"],
         "pinned_cores": cores,
@@ -725,9 +725,8 @@ def conditions(runtime, cores, readings):
     return described
 
 
-def cpu_name():
-    """Return what /proc/cpuinfo calls the processors, or what the platform does."""
-    text = read("/proc/cpuinfo") or ""
+def cpu_name(text):
+    """Return what the text of /proc/cpuinfo calls the processors, or what the platform does."""
     for key in ("model name", "CPU part", "Hardware"):
         found = re.findall(rf"^{key}\s*: (.+)$", text, re.MULTILINE)
         if found:

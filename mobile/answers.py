@@ -25,6 +25,7 @@ class Subject:
         entry, files = devices.pack(self.name, self.artifact, self.inputs, prefix)
         if any(-1 in spec.shape for spec in self.artifact.inputs):
             entry["shape"] = [list(x.shape) for x in self.inputs]
+            entry["input_names"] = [spec.name for spec in self.artifact.inputs]
         return entry, files
 
 

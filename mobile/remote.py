@@ -10,6 +10,7 @@ import json
 import pathlib
 import queue
 import shlex
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -46,6 +47,12 @@ class RemoteDevice:
         files = {**files, "agent.py": pathlib.Path(agent.__file__).read_bytes()}
         source = pathlib.Path(serving.__file__).read_bytes()
         words = [self.python, "-c", _BOOT, str(len(source)), self.python]
+        if shutil.which(self.command[0]) is None:
+            raise AgentError(
+                f"`{self.command[0]}` must be installed here. Received: no such command. Install "
+                f"it (Debian: apt install openssh-client adb).",
+                "connect",
+            )
         with (
             tempfile.TemporaryFile() as said,
             subprocess.Popen(
@@ -106,7 +113,7 @@ class RemoteDevice:
                 "hear the end of the job",
                 partial=answer,
             )
-        if status in (126, 127) or "not found" in words:
+        if status in (126, 127) or (self.python in words and "not found" in words):
             return AgentError(
                 f"Python must be on {self.name} under the name {self.python!r}. Received: {words}. "
                 f"Name another with `python`.",
