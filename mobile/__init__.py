@@ -32,7 +32,8 @@ _HOMES = {
     "Ranges": "records",
     "Timings": "records",
 }
-_ROOMS = {*_HOMES.values(), "agent", "data", "devices", "flatbuffer", "layers", "stats", "training"}
+_ROOMS = {*_HOMES.values(), "agent", "data", "devices", "exports", "flatbuffer", "layers"}
+_ROOMS |= {"measurements", "scenarios", "stats", "training"}
 
 
 def __getattr__(name):

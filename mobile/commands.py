@@ -117,10 +117,8 @@ def benchmark(
                 raise ValueError(
                     f"Every file must be there. Received: {path}, which is not. Check the path."
                 )
-    measured, estimates, warning = (), [], known.pop("warning", None)
-    for accelerator in estimate or ():
-        with progress.stage(f"estimate on {accelerator}"):
-            estimates += [mobile.estimate(m, accelerator, name) for name, m in models.items()]
+    measured, warning = (), known.pop("warning", None)
+    estimates, failures = _estimated(models, estimate or (), progress)
     places = device or ([] if estimate else ["local"])
     if places:
         options = {"device": places, "threads": counts, "warmups": warmups, "runtime": runtime}
@@ -132,7 +130,7 @@ def benchmark(
             else:
                 found = mobile.benchmark(models, runs=runs or 200, reference=reference, **options)
         measured = tuple(Measurement(_noted(t, warning), **known) for t in found)
-    result = Measurements(measured, tuple(estimates), _now(), _versions())
+    result = Measurements(measured, estimates, _now(), _versions(), failures)
     write = {
         "json": result.to_json,
         "markdown": lambda: exports.to_markdown(result),
@@ -263,6 +261,22 @@ def _built(names, network, size, data, progress):
     with progress.stage(f"build {network} with {', '.join(names)}"):
         models, made, title, warning = configurations.build(names, network, size, data)
     return {"models": models, "configurations": made, "title": title, "warning": warning}
+
+
+def _estimated(models, accelerators, progress):
+    """Estimate each model on each accelerator; one that cannot be costs its row only."""
+    import mobile
+    from mobile.timings import Failure
+
+    estimates, failures = [], []
+    for accelerator in accelerators:
+        with progress.stage(f"estimate on {accelerator}"):
+            for name, model in models.items():
+                try:
+                    estimates.append(mobile.estimate(model, accelerator, name))
+                except (ValueError, OSError, RuntimeError) as error:
+                    failures.append(Failure(name, f"estimate on {accelerator}", str(error)))
+    return tuple(estimates), tuple(failures)
 
 
 def _noted(timings, warning):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mobile.units import megabytes, millions, milliseconds, percent
 
 #: Headers of columns that hold words, not numbers.
-WORDS = ("model", "on the CPU", "makes", "why", "SE", "device", "accelerator")
+WORDS = ("model", "kind", "operator", "on the CPU", "makes", "why", "SE", "device", "accelerator")
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ def sheets(measured, reference=None) -> list[Sheet]:
         found.append(of_device(label, one, reference))
         if one.configurations:
             found.append(_configurations(one))
+        if any(m.profile for m in one.timings.models):
+            found.append(_profiles(label, one))
     found += across(measured, reference)
-    return found + (_estimates(measured.estimates) if measured.estimates else [])
+    return found + (_estimates(measured) if measured.estimates or measured.failures else [])
 
 
 def of_device(label, measurement, reference=None) -> Sheet:
@@ -155,6 +157,19 @@ def _configurations(measurement):
     return Sheet("What was compared", header, tuple(rows))
 
 
+def _profiles(label, measurement, most=10):
+    """Return the costliest operators of each model whose runtime tells them apart."""
+    rows = []
+    for m in measurement.timings.models:
+        total = sum(op.mean_ms for op in m.profile)
+        for op in sorted(m.profile, key=lambda op: -op.mean_ms)[:most]:
+            rows.append(
+                (m.name, op.kind, op.name, milliseconds(op.mean_ms), percent(op.mean_ms / total))
+            )
+    header = ("model", "kind", "operator", "mean ms", "share")
+    return Sheet(f"Costliest operators: {label}", header, tuple(rows))
+
+
 def across(measured, reference=None) -> list[Sheet]:
     """Return a table of ratios for each reference that several devices share.
 
@@ -214,8 +229,12 @@ def _control(timings):
     return "-" if ratio is None else f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
 
 
-def _estimates(estimates):
+def _estimates(measured):
     """Return the table of what was estimated, and one of what falls to the CPU."""
+    estimates = measured.estimates
+    warnings = tuple(f"{f.name} failed to {f.stage}: {f.message}" for f in measured.failures)
+    if not estimates:
+        return [Sheet("No estimates", (), (), warnings=warnings)]
     sizes = {"sram": "SRAM", "dram": "DRAM", "flash": "flash", "compiled": "file"}
     sizes = {k: v for k, v in sizes.items() if any(getattr(e, f"{k}_bytes") for e in estimates)}
     header = ("model", "accelerator", "est. ms", "MHz", "cycles")
@@ -237,7 +256,7 @@ def _estimates(estimates):
         f"Estimated by {', '.join(dict.fromkeys(e.compiler for e in estimates))}; nothing was run. "
         f"Operators on the CPU are not in the time. Assumed: {'; '.join(kinds)}."
     )
-    found = [Sheet("Estimates, no measurement", header, rows, caption)]
+    found = [Sheet("Estimates, no measurement", header, rows, caption, warnings)]
     gone = [
         (e.name, e.accelerator, op.operator, op.makes, op.reason)
         for e in estimates

@@ -164,9 +164,15 @@ def _vela(folder, accelerator, name, timeout):
             f"Pass a longer `timeout`."
         ) from None
     if done.returncode:
-        lines = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
-        raise ValueError(_refused(name, accelerator, lines[-1].strip()))
+        raise ValueError(_refused(name, accelerator, _complaint(done.stderr or done.stdout)))
     return done.stdout + done.stderr
+
+
+def _complaint(text):
+    """Return what follows the last `Error:` of a process's output, or its last line."""
+    text = text.strip() or "nothing"
+    said = text.rpartition("Error: ")[2] if "Error: " in text else text.splitlines()[-1]
+    return " ".join(said.split())[:300].rstrip(" .,")
 
 
 def _refused(name, accelerator, why):

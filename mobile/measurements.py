@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mobile.estimates import Estimate
 from mobile.results import Results
 from mobile.serial import Record
-from mobile.timings import Timings
+from mobile.timings import Failure, Timings
 
 FORMAT, VERSION = "keras-se measurements", 1
 
@@ -63,6 +63,7 @@ class Measurements(Record):
     Args:
         measurements: One a device and number of threads.
         estimates: What no device has measured.
+        failures: The models that could not be estimated, and why.
         created: When, ISO 8601, in UTC.
         versions: Versions of the packages that took part.
     """
@@ -71,6 +72,7 @@ class Measurements(Record):
     estimates: tuple[Estimate, ...] = ()
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
 
     def to_dict(self):
         """Return the fields, after the format's name and version."""
@@ -97,8 +99,8 @@ class Measurements(Record):
 
     @property
     def failed(self):
-        """Whether any model gave no times somewhere."""
-        return any(m.timings.failures for m in self.measurements)
+        """Whether any model gave no times somewhere, or no estimate."""
+        return bool(self.failures) or any(m.timings.failures for m in self.measurements)
 
 
 def _machine(conditions):
@@ -157,6 +159,20 @@ def from_values(values) -> Measurements:
     return Measurements.from_dict(values)
 
 
+def of(results) -> Measurements:
+    """Return `Measurements` of `Timings`, or of a sequence of them; given such, itself."""
+    if isinstance(results, Measurements):
+        return results
+    several = (results,) if isinstance(results, Timings) else tuple(results)
+    for one in several:
+        if not isinstance(one, Timings):
+            raise TypeError(
+                f"A report is of Results, Timings or Measurements. Received: "
+                f"{type(one).__name__}. Pass what mobile.run or mobile.benchmark gave."
+            )
+    return Measurements(tuple(Measurement(one) for one in several))
+
+
 def of_run(results: Results) -> Measurement:
     """Return a run's benchmark with the accuracy of each file."""
     accuracy = {
@@ -181,4 +197,5 @@ def merge(several) -> Measurements:
         estimates=tuple(e for one in several for e in one.estimates),
         created=max((one.created for one in several), default=""),
         versions=versions,
+        failures=tuple(f for one in several for f in one.failures),
     )

@@ -24,20 +24,30 @@ PLOTS = {
 }
 
 
-def report(results: Results, folder: str | Path, console=None) -> Path:
-    """Write a run's report into a folder and print its table.
+def report(results, folder: str | Path, console=None) -> Path:
+    """Write a report into a folder and print its table.
 
-    Files: `results.json` (every raw number), `results.csv`, `results.md`, one PNG a plot, and
-    `report.html`, which holds the plots itself and needs no other file.
+    Of a run: `results.json` (every raw number), `results.csv`, `results.md`, one PNG a plot, and
+    `report.html`, which holds the plots itself and needs no other file. Of benchmarks the same,
+    named `report.*`, with a table a device and across devices only ratios.
 
     Args:
-        results: What `mobile.run` found, or `Results.from_json` read.
+        results: What `mobile.run` found, or `Results.from_json` read; or `Timings`, a sequence of
+            them, or the `Measurements` that `mobile.measurements.read` gives.
         folder: Where the files go; it is made if it is not there.
         console: A `rich.console.Console` to print to; False prints nothing.
 
     Returns:
         The path of `report.html`.
     """
+    if not isinstance(results, Results):
+        from mobile import exports, measurements
+
+        measured = measurements.of(results)
+        page = exports.report(measured, folder)
+        if console is not False:
+            exports.show(measured, console=console)
+        return page
     folder = Path(folder)
     plots = draw(results)
     for name, content in plots.items():

@@ -143,6 +143,8 @@ def test_single_stream_asks_for_each_model_alone(files, device, capsys):
 
 def test_estimate_alone_measures_nothing(files, device, capsys, monkeypatch):
     def estimate(model, accelerator, name):
+        if name == "b" and accelerator.endswith("512"):
+            raise ValueError("Vela must compile the file.")
         return Estimate(name, accelerator, 8.12, 4_060_000, 500.0, 2048, 0, 4096, 8192, 50, 9)
 
     monkeypatch.setattr(mobile.estimates, "estimate", estimate)
@@ -155,6 +157,9 @@ def test_estimate_alone_measures_nothing(files, device, capsys, monkeypatch):
     assert [e.accelerator for e in found.estimates] == ["ethos-u55-256", "ethos-u65-512"]
     assert _run("benchmark", *arguments, "--device", "local") == 0
     assert len(device) == 1
+    capsys.readouterr()
+    assert _run("benchmark", *arguments, "b.tflite") == 1
+    assert "! b failed to estimate on ethos-u65-512: Vela must" in capsys.readouterr().out
 
 
 def test_report_merges_devices_and_keeps_what_is_there(files, device, capsys):

@@ -5,7 +5,7 @@ import pytest
 from mobile import comparisons
 from mobile.estimates import CpuOperator, Estimate
 from mobile.measurements import Configuration, Measurement, Measurements
-from mobile.timings import Conditions, Failure, ModelTimings, Timings
+from mobile.timings import Conditions, Failure, ModelTimings, OperatorTime, Timings
 
 
 def model(name, ms, **kw):
@@ -113,6 +113,16 @@ def test_accuracy_and_configurations_are_shown_where_known():
     sheet, configurations = comparisons.sheets(one)
     assert (cells(sheet, "a")["accuracy"], cells(sheet, "b")["accuracy"]) == ("75.0 %", "")
     assert configurations.rows == (("a", "cse, reduction 32", "2.50 M", "56.00 M"),)
+
+
+def test_the_costliest_operators_are_listed_where_the_runtime_tells():
+    profile = (OperatorTime("stem", "CONV_2D", 0.25), OperatorTime("body", "MUL", 0.75))
+    _, operators = comparisons.sheets(measured(timings(model("a", 1.0, profile=profile))))
+    assert operators.title == "Costliest operators: local, 1 thread"
+    assert operators.rows == (
+        ("a", "MUL", "body", "0.750", "75.0 %"),
+        ("a", "CONV_2D", "stem", "0.250", "25.0 %"),
+    )
 
 
 @pytest.fixture

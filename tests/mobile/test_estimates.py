@@ -114,8 +114,8 @@ def test_missing_vela_names_the_install_line(monkeypatch):
 
 
 def test_refusal_quotes_what_vela_said(vela):
-    vela.returncode, vela.said = 1, "something\nError: a network too strange"
-    with pytest.raises(ValueError, match="it says: Error: a network too strange"):
+    vela.returncode, vela.said = 1, "something\nRuntimeError: no: Error: too\n - strange,\n"
+    with pytest.raises(ValueError, match=r"it says: too - strange\. See"):
         estimate(between_convolutions("ADD"), name="toy")
 
 

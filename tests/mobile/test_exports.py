@@ -7,6 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
+import mobile
 from mobile import exports, plots
 from mobile.estimates import Estimate
 from mobile.measurements import Measurement, Measurements
@@ -100,6 +101,17 @@ def test_report_writes_its_files_and_a_page_that_loads_nothing(measured, tmp_pat
     assert Measurements.from_dict(json.loads((tmp_path / "new" / "report.json").read_text())) == (
         measured
     )
+
+
+def test_report_of_timings_is_that_of_their_measurements(measured, tmp_path):
+    one, two = (each.timings for each in measured.measurements)
+    console = Console(width=160, file=io.StringIO())
+    page = mobile.report((one, two), tmp_path, console)
+    assert page.read_text().count("<img") == 2
+    assert "each within its own device" in console.file.getvalue()
+    assert mobile.report(one, tmp_path / "one", False).exists()
+    with pytest.raises(TypeError, match=r"mobile\.benchmark"):
+        mobile.report([b"something"], tmp_path / "two")
 
 
 def test_report_that_cannot_be_written_leaves_nothing(measured, tmp_path):
