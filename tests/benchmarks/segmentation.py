@@ -162,22 +162,26 @@ def train(variant, seed, options, data):
     }, predicted
 
 
-def draw(path, images, truth, predictions, names, rows=3):
+def draw(path, images, truth, predictions, rows=3, enlarged=3):
     """Save images, truth and predictions side by side; void is black."""
     from PIL import Image, ImageDraw
 
     chosen = np.linspace(0, len(images) - 1, rows).astype(int)
     columns = [("image", images.astype("uint8")), ("truth", COLOURS[truth])]
     columns += [
-        (name, COLOURS[np.where(truth == VOID, VOID, p)])
-        for name, p in zip(names, predictions, strict=True)
+        (name, COLOURS[np.where(truth == VOID, VOID, p)]) for name, p in predictions.items()
     ]
     strips = [np.concatenate([values[i] for i in chosen]) for _, values in columns]
     picture = Image.fromarray(np.concatenate(strips, axis=1))
+    picture = picture.resize([enlarged * side for side in picture.size], Image.Resampling.NEAREST)
     pen = ImageDraw.Draw(picture)
     for index, (name, _) in enumerate(columns):
         pen.text(
-            (4 + index * images.shape[2], 2), name, fill="white", stroke_width=1, stroke_fill=0
+            (4 + index * enlarged * images.shape[2], 2),
+            name,
+            fill="white",
+            stroke_width=1,
+            stroke_fill=0,
         )
     picture.save(path)
 
@@ -239,8 +243,8 @@ def main():
             os.replace(path.with_suffix(".tmp"), path)
             scored = f"{record['mean_iou']:.3f} {record['seconds']:.0f} s"
             print(f"seed {seed} {variant:6} {scored}", flush=True)
-            names = list(predictions)
-            draw(options.output / "predictions.png", *data[1], predictions.values(), names)
+            predictions = {v: predictions[v] for v in VARIANTS if v in predictions}
+            draw(options.output / "predictions.png", *data[1], predictions)
             keras.backend.clear_session()
     print(table(records))
 
