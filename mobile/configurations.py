@@ -1,5 +1,7 @@
 """Squeeze-and-excitation configurations of one network, as int8 files to be timed side by side."""
 
+import warnings
+
 from mobile import options
 from mobile.measurements import Configuration
 
@@ -50,7 +52,9 @@ def build(names, network, size=None, data=None, images=32, target="xnnpack", see
             network, se=se, input_shape=(size, size, 3), classifier_activation=None
         )
         training.refresh_batch_norms(model, pixels, batch=16)
-        artifacts[name] = mobile.convert(model, calibration=pixels, target=target)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*looks untrained")  # as UNTRAINED says
+            artifacts[name] = mobile.convert(model, calibration=pixels, target=target)
         counted = keras_se.complexity(model)
         kind = found.se if se == "default" else se
         words = options.se_in_words(kind.to_dict() if hasattr(kind, "to_dict") else kind)

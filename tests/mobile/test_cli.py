@@ -22,8 +22,12 @@ def folder(tmp_path_factory):
     x = keras_se.SqueezeExcite(reduction=2, name="se")(x)
     x = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
     x = keras.layers.Conv2D(2, 1, name="logits")(x)
-    keras.Model(inputs, keras.layers.Flatten()(x)).save(place / "model.keras")
+    model = keras.Model(inputs, keras.layers.Flatten()(x))
     random = np.random.default_rng(0)
+    for weight in model.trainable_weights:
+        if weight.name == "bias":  # of zeros it would look untrained, which is warned of
+            weight.assign(random.normal(0, 0.1, weight.shape))
+    model.save(place / "model.keras")
     for i in range(100):
         pixels = np.repeat(np.repeat(random.integers(0, 256, (4, 4, 3), np.uint8), 4, 0), 4, 1)
         (place / "photos").mkdir(exist_ok=True)
