@@ -122,7 +122,8 @@ def where(timings) -> str:
     device = ", ".join(dict.fromkeys(filter(None, (c.model, c.soc, c.cpu, c.machine))))
     cores = f"{c.cores} cores, " if c.cores else ""
     said = f"{device}; {cores}{c.threads} thread{'s' * (c.threads > 1)}"
-    said += f" on core {', '.join(map(str, c.pinned_cores))}" if c.pinned_cores else ", not pinned"
+    cores = ", ".join(map(str, c.pinned_cores))
+    said += f" on core{'s' * (len(c.pinned_cores) > 1)} {cores}" if cores else ", not pinned"
     said += f"; {c.runtime} {c.runtime_version}"
     said += f", {c.kernels} kernels" if c.kernels != "default" else ""
     if c.scenario == "interleaved":
