@@ -14,6 +14,7 @@ import pytest
 from mobile import devices
 from mobile.benchmarking import benchmark
 from tests.mobile.craft import between_convolutions
+from tests.mobile.kept import made_once
 
 GOOD = between_convolutions("HARD_SWISH")
 SERIAL = "127.0.0.1:5555"
@@ -23,7 +24,7 @@ MIRROR = "http://deb.debian.org/debian"
 
 def unpack_adbd(root):
     """Unpack Debian 13's adbd and all it needs under `root`; nothing is installed."""
-    apt = root.with_suffix(".apt")
+    apt = root / "apt"
     for folder in ("lists/partial", "archives/partial"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
     (apt / "sources.list").write_text(SOURCE.format(MIRROR) + "\n")
@@ -36,11 +37,8 @@ def unpack_adbd(root):
     for words in (["update"], ["-y", "--download-only", "install", "adbd"]):
         run = ["apt-get", "-qq", "-o", "Acquire::Retries=2", *words]
         subprocess.run(run, check=True, env=environment, capture_output=True, timeout=240)
-    part = root.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
     for package in (apt / "archives").glob("*.deb"):
-        subprocess.run(["dpkg", "-x", package, part], check=True)
-    part.rename(root)
+        subprocess.run(["dpkg", "-x", package, root], check=True)
     shutil.rmtree(apt)
 
 
@@ -52,16 +50,11 @@ def root():
     for command in ("adb", "unshare", "nsenter", "ip", "apt-get", "dpkg"):
         if not shutil.which(command):
             pytest.skip(f"{command} is not there: apt install adb util-linux iproute2")
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = pathlib.Path(home) / "keras-se" / "adbd"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unpack_adbd(folder)
-        except (OSError, subprocess.SubprocessError) as error:
-            said = getattr(error, "stderr", None) or b""
-            pytest.skip(f"Debian 13's adbd cannot be had here: {error} {said[-300:]!r}")
-    return folder
+    try:
+        return made_once("adbd", unpack_adbd)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", None) or b""
+        pytest.skip(f"Debian 13's adbd cannot be had here: {error} {said[-300:]!r}")
 
 
 @pytest.fixture(scope="module")
