@@ -211,7 +211,9 @@ class Supervisor:
             if self.job.get("fallback") and refused:
                 self.check(plain, result, entries)
                 if plain["name"] in entries:
-                    reason += f". The builtin kernels run it: see {plain['name']!r}."
+                    reason = (
+                        reason.rstrip(".") + f". The builtin kernels run it: see {plain['name']!r}."
+                    )
             self.fail(result, name, stage, reason)
             return
         result["conditions"] = result["conditions"] or answer["conditions"]

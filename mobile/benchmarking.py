@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import tempfile
+import threading
 from collections.abc import Mapping
 
 import numpy as np
@@ -130,8 +131,7 @@ def benchmark(
     def measure(place):
         return [study.measure(place, count, alone=len(places) == 1) for count in counts]
 
-    with concurrent.futures.ThreadPoolExecutor(len(places)) as pool:
-        results = tuple(timings for each in pool.map(measure, places) for timings in each)
+    results = tuple(timings for each in _at_once(measure, places) for timings in each)
     if all(not timings.models for timings in results):
         raise RuntimeError(_nothing_ran([f for timings in results for f in timings.failures]))
     several = isinstance(device, list | tuple) or not isinstance(threads, int)
@@ -170,6 +170,7 @@ class _Study:
             return self._read(device, job, answer, lost)
 
     def _read(self, device, job, answer, lost):
+        threads = job["threads"]
         result, failures, timings = answer.result, list(self.failures), []
         failures += [Failure(**failure) for failure in result["failures"]]
         counts = [len(row["times_ms"]) for row in result["models"].values() if row["times_ms"]]
@@ -217,8 +218,30 @@ class _Study:
         found = Timings(tuple(timings), Conditions.from_dict(said), present, tuple(failures))
         contents = {name: subject.artifact.content for name, subject in self.chosen.items()}
         delegates = {name: row["delegates"] for name, row in result["models"].items()}
+        if (cores := found.conditions.cores) and threads > cores:
+            remarks.append(
+                f"{threads} threads ran on {cores} cores, and waited for each other. "
+                f"Lower `threads`."
+            )
         said = (*remarks, *notes.find(found, contents, delegates))
         return dataclasses.replace(found, notes=said)
+
+
+def _at_once(measure, places):
+    """Return what `measure` gives of each place, in threads that an interrupt does not await."""
+    if len(places) == 1:
+        return [measure(places[0])]
+    results = [concurrent.futures.Future() for _ in places]
+
+    def run(place, result):
+        try:
+            result.set_result(measure(place))
+        except BaseException as error:
+            result.set_exception(error)
+
+    for pair in zip(places, results, strict=True):
+        threading.Thread(target=run, args=pair, daemon=True).start()
+    return [result.result() for result in results]
 
 
 _KEPT = ("partitions", "load_ms", "first_ms", "peak_memory_bytes", "kernels", "control_of")

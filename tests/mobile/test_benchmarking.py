@@ -313,7 +313,7 @@ def dynamic(shape=(1, 4, 4, 3)):
 def test_shape_is_given_to_what_the_file_leaves_open():
     timings = benchmark({"open": dynamic()}, runs=2, warmups=0, shape=(1, 8, 6, 3), control=False)
     assert timings["open"].output_error == 0
-    (first, second) = benchmark(
+    first, second = benchmark(
         {"open": dynamic()}, runs=2, warmups=0, threads=(1, 2), shape={"image": (1, 64, 64, 3)}
     )
     assert (first.conditions.threads, second.conditions.threads) == (1, 2)
@@ -330,3 +330,17 @@ def test_several_inputs_and_outputs_of_any_dtype():
     outputs = [c.op("ADD", [a, b], (2, 3), {}), c.op("ABS", [i], (2,), dtype="int32")]
     timings = benchmark({"two": c.build([a, b, i], outputs)}, runs=2, warmups=0, control=False)
     assert timings["two"].output_error == 0 and timings["two"].output_lsb is None
+
+
+def test_budget_runtime_and_shape_reach_the_device(toy, models):
+    benchmark(
+        {"add": models["add"]}, toy, runs=2, budget_s=3, least_s=0.001, runtime="r", timeout=7
+    )
+    asked = {key: toy.job[key] for key in ("budget_s", "least_s", "runtime", "timeout_s")}
+    assert asked == {"budget_s": 3, "least_s": 0.001, "runtime": "r", "timeout_s": 7}
+
+
+def test_more_threads_than_cores_are_noted(toy, models):
+    toy.conditions["cores"] = 2
+    notes = benchmark(models, toy, runs=2, threads=4).notes
+    assert any("4 threads ran on 2 cores" in note for note in notes)

@@ -1,7 +1,11 @@
 """Models that crash, hang, lie or fill the memory cost their own rows, and nothing else."""
 
 import concurrent.futures
+import os
 import pathlib
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +14,8 @@ from mobile import devices
 from mobile.benchmarking import benchmark
 from tests.mobile.craft import between_convolutions, endless, enormous
 
-SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data" / "tflite"
+ROOT = pathlib.Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data" / "tflite"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not there")
 GOOD, IMAGE = between_convolutions("ADD"), np.zeros((1, 8, 8, 4), np.int8)
 
@@ -53,6 +58,41 @@ def test_what_is_known_is_told_after_every_model():
     devices.connect().run(job, files, lambda a: seen.append((list(a.result["models"]), a.files)))
     assert [names for names, _ in seen[:2]] == [["a"], ["a", "b"]]
     assert len(seen[0][1]) == 1  # the output of a
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_killed_host_leaves_no_worker(tmp_path):
+    program = tmp_path / "host.py"
+    program.write_text(
+        "import numpy as np\nfrom mobile import devices\n"
+        f"entry, files = devices.pack('a', {GOOD!r}, [np.zeros((1, 8, 8, 4), np.int8)])\n"
+        "job = {'job': 'benchmark', 'models': [entry], 'runs': 2, 'warmups': 0, 'least_s': 100}\n"
+        "devices.connect().run(job, files, lambda answer: print('up', flush=True))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout.readline() == b"up\n"
+        time.sleep(1)
+        assert workers(tmp_path)
+        process.kill()
+    end = time.monotonic() + 15
+    while workers(tmp_path) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert workers(tmp_path) == []
+
+
+def workers(folder):
+    """Return the command lines of processes that know of a folder, as an agent's worker does."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in words and "work.json" in words:
+            found.append(words)
+    return found
 
 
 @needs_shared
