@@ -35,6 +35,7 @@ def convert(
     output_type="int8",
     method="mse",
     float_layers=(),
+    correction=None,
 ) -> Artifact:
     """Convert a Keras model to a .tflite file.
 
@@ -54,6 +55,7 @@ def convert(
         float_layers: Names of layers of the lowered model, as `mobile.sensitivity` lists them,
             whose output is not rounded (`int8`): they and what reads them compute in float. The
             artifact's `partitions` are then measured; where there are more, a warning says so.
+        correction: As in `mobile.quantize_aware` (`int8` of a float model).
 
     Returns:
         An `Artifact`. Float files take pixels; the others take what `Artifact.prepare` makes.
@@ -76,7 +78,15 @@ def convert(
         lowered = lowering.lower(model, target)
         if ranges is None and calibration is not None:
             ranges = quantization.calibrate(lowered, calibration, method=method)
-        return _from_ranges(lowered, ranges, target, input_type, output_type, float_layers)
+
+        def make(floats):
+            aware = quantization.quantize_aware(
+                lowered, calibration, ranges=ranges, target=target, correction=correction,
+                float_layers=floats,
+            )  # fmt: skip
+            return _int8(aware, input_type, output_type)
+
+        return _mixed(make, float_layers) if float_layers else make(())
     if scheme == "int8":
         return _int8(model, input_type, output_type)
     if quantized:
@@ -98,18 +108,9 @@ def convert(
     return Artifact.from_content(content, scheme)
 
 
-def _from_ranges(lowered, ranges, target, input_type, output_type, float_layers):
-    """Quantise and convert; with layers in float, say what they cost in partitions."""
-
-    def make(floats):
-        model = quantization.quantize_aware(
-            lowered, ranges=ranges, target=target, float_layers=floats
-        )
-        return _int8(model, input_type, output_type)
-
+def _mixed(make, float_layers):
+    """The file with layers in float, which says what they cost in partitions."""
     artifact = make(float_layers)
-    if not float_layers:
-        return artifact
     artifact = dataclasses.replace(artifact, partitions=devices.partitions(artifact))
     if artifact.partitions not in (None, 1):
         without = devices.partitions(make(()))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from mobile import layers  # noqa: F401  (its layers register, so that a saved model loads)
 from mobile.quantization import keras_engine
-from mobile.quantization.bias_correction import correct_bias
 from mobile.quantization.calibration import calibrate
+from mobile.quantization.correction import correct
 from mobile.quantization.distillation import distil
 from mobile.quantization.sensitivities import sensitivity
 
@@ -25,7 +25,7 @@ def quantize_aware(
     method="mse",
     target="xnnpack",
     learned=False,
-    bias_correction=False,
+    correction=None,
     float_layers=(),
 ):
     """Make a model that computes as its int8 .tflite will, and trains.
@@ -39,9 +39,10 @@ def quantize_aware(
         method: How `calibrate` finds the ranges.
         target: What `mobile.lower` lowers for.
         learned: Whether training moves the ranges too (engine `keras`).
-        bias_correction: Whether each channel's mean error, seen on `calibration` (one array), is
-            taken out of its bias. Try it where agreement is low: MobileNetV3-Small's with float
-            rose from 86 to 91 %, EfficientNet-B0's fell from 90 to 88 %.
+        correction: Whether each convolution's channels get the gain and bias that make up best
+            for rounding, seen on 32 images of `calibration`. By default they do where that is one
+            array, for a model with one input. On other images, divergence from the float model
+            falls from 0.19 to 0.03 (MobileNetV3-Small), from 0.11 to 0.06 (EfficientNet-B0).
         float_layers: Names of layers of the lowered model, as `sensitivity` lists them, whose
             output is not rounded: they and what reads them compute in float (engine `keras`).
 
@@ -63,14 +64,15 @@ def quantize_aware(
     lowered = lower(model, target)  # of a lowered model: the same again
     if ranges is None:
         ranges = calibrate(lowered, calibration, method=method)
-    if bias_correction:
-        if not hasattr(calibration, "__array__") or len(lowered.inputs) != 1:
-            raise ValueError(
-                "Bias correction needs `calibration` as one array, for a model with one input. "
-                f"Received: calibration of type {type(calibration).__name__}, "
-                f"{len(lowered.inputs)} inputs. Pass an array, or bias_correction=False."
-            )
-        lowered = correct_bias(lowered, ranges, calibration)
+    possible = hasattr(calibration, "__array__") and len(lowered.inputs) == 1
+    if correction and not possible:
+        raise ValueError(
+            "Correction needs `calibration` as one array, for a model with one input. "
+            f"Received: calibration of type {type(calibration).__name__}, "
+            f"{len(lowered.inputs)} inputs. Pass an array, or correction=False."
+        )
+    if correction or (correction is None and possible):
+        lowered = correct(lowered, ranges, calibration, float_layers=float_layers)
     if engine == "keras":
         return keras_engine.quantize(lowered, ranges, learned=learned, float_layers=float_layers)
     if learned or float_layers:

@@ -69,7 +69,8 @@ def sensitivity(model, images, ranges=None, layers=None, target="xnnpack", progr
     from mobile.quantization import quantize_aware
 
     if not keras_engine.is_quantized(model):
-        model = quantize_aware(model, None if ranges else images, ranges=ranges, target=target)
+        given = None if ranges else images
+        model = quantize_aware(model, given, ranges=ranges, target=target, correction=False)
     images = np.asarray(images, np.float32)
     switched = _Switched(model)
     names = [name for name in switched.names if layers is None or name in layers]
