@@ -18,9 +18,10 @@ from keras_se.graph import Ref, trace
 from mobile.quantization import keras_engine, scheme
 
 _LARGEST = 1.5
+_MOST, _MEMORY_BYTES = 128, 256 * 10**6
 
 
-def correct(model, ranges, images, count=32, float_layers=()):
+def correct(model, ranges, images, count=None, float_layers=()):
     """A copy of a lowered model whose convolutions make up for its quantisation.
 
         gain = cov(truth, quantised) / var(quantised)  # of a channel, over images and places
@@ -33,10 +34,12 @@ def correct(model, ranges, images, count=32, float_layers=()):
         model: A lowered model with one input.
         ranges: Its ranges.
         images: Images as in training.
-        count: How many of them to use, spread evenly.
+        count: How many of them to use, spread evenly. By default 128, or fewer where a tensor of
+            so many would take more than 256 MB; with 32 a quarter more divergence is left.
         float_layers: As in `quantize`.
     """
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
+    count = min(count or _affordable(model), len(images))
+    chosen = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
     batch = keras.ops.convert_to_tensor(np.asarray(images[chosen], np.float32))
     quantized = keras_engine.quantize(model, ranges, float_layers=float_layers)
     teacher = keras_engine.rebuild(model)
@@ -54,6 +57,12 @@ def correct(model, ranges, images, count=32, float_layers=()):
     for name, activation in endings.items():
         quantized.get_layer(name).activation = activation
     return keras_engine.strip(quantized)[0]
+
+
+def _affordable(model):
+    shapes = [tensor.shape[1:] for x in model.layers for tensor in keras.tree.flatten(x.output)]
+    largest = max(np.prod([size or 1 for size in shape]) for shape in shapes)
+    return int(np.clip(_MEMORY_BYTES // (4 * largest), 16, _MOST))
 
 
 def _fit(layer, seen, truth, outputs):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mobile.quantization import keras_engine, quantize_aware
-from mobile.quantization.correction import correct
+from mobile.quantization.correction import _affordable, correct
 
 
 def _values(model, name, images):
@@ -77,3 +77,10 @@ def test_it_is_done_where_it_can_be_unless_it_is_not_wanted(lowered, ranges, ima
         assert (aware.get_layer("stem").get_weights()[1] != bias).any() == changed
     with pytest.raises(ValueError, match="as one array"):
         quantize_aware(lowered, ranges=ranges, correction=True)
+
+
+def test_large_tensors_mean_fewer_images(lowered):
+    image = keras.Input((112, 112, 96))
+    large = keras.Model(image, keras.layers.ReLU()(image))
+    # 112 * 112 * 96 floats are 4.8 MB: 53 of them in 256 MB.
+    assert (_affordable(lowered), _affordable(large)) == (128, 53)
