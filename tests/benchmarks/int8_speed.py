@@ -207,6 +207,7 @@ def summary(results):
 def plot(results, path):
     """Draw the four medians of each network."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     figure = Figure(figsize=(max(7, 1.5 + 1.1 * len(results)), 4.5), layout="constrained")
     axes = figure.add_subplot()
@@ -220,8 +221,9 @@ def plot(results, path):
             axes.text(place, height, f"{height:.2g}", ha="center", va="bottom", fontsize=6)
     axes.set_xticks(range(len(results)), results, rotation=30, ha="right")
     axes.set_yscale("log")
-    for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        ticks("{x:g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("median latency, ms (log scale)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
