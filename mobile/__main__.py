@@ -194,6 +194,31 @@ def verify(
     reporting.show(str(mobile.verify(keras_model, mobile.Artifact.load(artifact), pixels)))
 
 
+@keras_command
+def sensitivity(
+    model: Model,
+    data: Data = None,
+    images: Annotated[int, typer.Option(help="How many images to compare on.")] = 32,
+    target: Target = "xnnpack",
+    plot: Annotated[Path | None, typer.Option(help="A .png of it to write.")] = None,
+    overwrite: Overwrite = False,
+    seed: Seed = 0,
+):
+    """Say what each layer costs when it alone is quantised, and when it alone is not."""
+    import mobile
+    from mobile import plots, reporting, store
+    from mobile.serial import write_file
+
+    if plot is not None:
+        refuse_existing(plot, overwrite, ".png")
+    keras_model = store.load_model(model)
+    pixels = mobile.data.load_images(data, store.image_size(keras_model), images, seed)
+    found = mobile.sensitivity(keras_model, pixels, target=target)
+    if plot is not None:
+        write_file(plot, plots.sensitivity(found))
+    reporting.show(str(found))
+
+
 for _measuring in (commands.benchmark, commands.lint, commands.report):
     command(_measuring)
 

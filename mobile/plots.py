@@ -152,6 +152,50 @@ def costs_by_stage(results, label, colour) -> bytes:
     return _png(figure)
 
 
+def sensitivity(found, named=5) -> bytes:
+    """Draw what quantising each layer costs, in the order of the network.
+
+    Args:
+        found: A `Sensitivity`.
+        named: How many layers of each panel are named.
+    """
+    figure, panels = _figure(9.0, 6.4, rows=2)
+    places = np.arange(len(found.layers))
+    alone = np.array([cost.alone_db for cost in found.layers])
+    gained = np.array([cost.without_db for cost in found.layers]) - found.all_db
+    panels[0].plot(places, alone, "o", color=_PALETTE[0], markersize=4)
+    panels[0].set_title("That layer alone in int8: low is bad", loc="left", fontsize=10)
+    panels[0].set_ylabel("signal to noise, dB")
+    panels[0].axhline(found.all_db, color=_GREY, linewidth=1, linestyle="--")
+    panels[0].text(0, found.all_db, " all layers in int8", color=_GREY, va="bottom", fontsize=8)
+    colours = np.where(gained > 0, _PALETTE[2], _PALETTE[1])
+    panels[1].bar(places, gained, 0.9, color=colours)
+    panels[1].set_title("All in int8 but that layer: high is worth it", loc="left", fontsize=10)
+    panels[1].set_ylabel("dB gained")
+    panels[1].set_xlabel(f"layer, from the input to the output; {found.images} images")
+    worst = np.argsort(alone, kind="stable")[:named], np.argsort(-gained, kind="stable")[:named]
+    for axes, values, chosen in zip(panels, (alone, gained), worst, strict=True):
+        axes.grid(axis="y", alpha=0.25)
+        axes.margins(y=0.12)
+        for place in chosen:
+            _name(axes, found.layers[place].layer, place, values[place], len(places))
+    return _png(figure)
+
+
+def _name(axes, name, x, y, width):
+    """Write a name beside a point, on the side where there is room."""
+    right = x < 0.6 * width
+    axes.annotate(
+        name,
+        (x, y),
+        (6 if right else -6, 0),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        va="center",
+        fontsize=7,
+    )
+
+
 def _own_colours(names):
     """Return a function from name to colour, the same for the same name."""
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}

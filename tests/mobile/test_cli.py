@@ -58,6 +58,10 @@ def test_model_goes_the_whole_road_from_the_command_line(folder, capsys):
     model, photos = folder / "model.keras", ("--data", folder / "photos", "--images", 100)
     assert _run("lower", model, folder / "lowered.keras") == 0
     assert _run("quantize", model, folder / "qat.keras", *photos) == 0
+    few, plot = (*photos[:2], "--images", 10), folder / "sensitivity.png"
+    assert _run("sensitivity", folder / "qat.keras", *few, "--plot", plot) == 0
+    assert "all layers" in capsys.readouterr().out
+    assert plot.read_bytes().startswith(b"\x89PNG")
     assert _run("convert", folder / "qat.keras", folder / "int8.tflite") == 0
     assert "CONV_2D int8" in capsys.readouterr().out
     assert _run("convert", model, folder / "float32.tflite", "--scheme", "float32") == 0
