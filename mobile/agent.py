@@ -310,16 +310,54 @@ def last_words(said):
 
 def main(arguments):
     """Do the job in a file; return the exit status."""
-    job = read_json(arguments[0])
-    if "--runtime" in arguments:
-        job["runtime"] = arguments[arguments.index("--runtime") + 1]
-    folder = os.path.dirname(os.path.abspath(arguments[0]))
+    paths, runtime = list(arguments), None
+    if "--runtime" in paths[:-1]:
+        place = paths.index("--runtime")
+        runtime = paths[place + 1]
+        del paths[place : place + 2]
+    if len(paths) != 1 or paths[0].startswith("-"):
+        print("usage: python agent.py job.json [--runtime NAME]\n\n" + __doc__, file=sys.stderr)
+        return 0 if paths in (["-h"], ["--help"]) else 2
+    job = read_json(paths[0])
+    wrong = fault_of(job)
+    if wrong:
+        print(f"agent.py: {wrong} The file is {paths[0]}.", file=sys.stderr)
+        return 2
+    if runtime:
+        job["runtime"] = runtime
+    folder = os.path.dirname(os.path.abspath(paths[0]))
     command = [sys.executable, os.path.abspath(__file__)]
 
     def publish(result):
         write_json(os.path.join(folder, "result.json"), result)
 
     return 1 if Supervisor(job, folder, command, publish).run()["error"] else 0
+
+
+def fault_of(job):
+    """Return what is wrong with a job, as far as it shows before it is done; None if nothing."""
+    kinds = ", ".join(kind for kind in STEPS if kind != "time") + ", benchmark"
+    if not isinstance(job, dict):
+        return (
+            "A job must be a file with a JSON object. Received: none that can be read. Write "
+            '{"job": "check", "models": [{"name": "a", "file": "a.tflite"}]}.'
+        )
+    if job.get("job") not in kinds.split(", "):
+        return f'"job" must be one of {kinds}. Received: {job.get("job")!r}. Correct it.'
+    models = job.get("models")
+    whole = isinstance(models, list) and all(
+        isinstance(m, dict) and isinstance(m.get("name"), str) and isinstance(m.get("file"), str)
+        for m in models
+    )
+    if not whole:
+        said = "Received: something else. Correct it."
+        return f'"models" must be a list of objects with "name" and "file". {said}'
+    needed = ("runs", "warmups") if job["job"] == "benchmark" else ()
+    for key in ("runs", "warmups", "threads", "timeout_s"):
+        value = job.get(key)
+        if not isinstance(value, (int, float)) and (value is not None or key in needed):
+            return f'"{key}" must be a number. Received: {value!r}. Correct it.'
+    return None
 
 
 # --- the worker ----------------------------------------------------------------------------------
@@ -768,7 +806,7 @@ def read(path):
 STEPS = {"probe": probe, "predict": predict, "check": check, "time": time_models}
 
 if __name__ == "__main__":
-    if sys.argv[1] == "work":
+    if sys.argv[1:2] == ["work"]:
         status = work(sys.argv[2])
         sys.stdout.flush()
         sys.stderr.flush()

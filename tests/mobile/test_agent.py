@@ -184,6 +184,38 @@ def test_error_is_written_with_what_was_tried(folder):
     assert (result["stage"], result["model"]) == ("run", "m")
 
 
+@pytest.mark.parametrize(
+    ("job", "complaint"),
+    [
+        ("", "JSON object"),
+        ("[]", "JSON object"),
+        ("{}", "probe, predict, check, benchmark"),
+        ('{"job": "time"}', "Received: 'time'"),
+        ('{"job": "probe"}', '"models" must be'),
+        ('{"job": "check", "models": [{"name": "a"}]}', '"models" must be'),
+        ('{"job": "benchmark", "models": []}', '"runs" must be a number'),
+        ('{"job": "probe", "models": [], "threads": "all"}', '"threads" must be a number'),
+    ],
+)
+def test_bad_job_is_one_line(tmp_path, job, complaint):
+    (tmp_path / "job.json").write_text(job)
+    command = [sys.executable, agent.__file__, str(tmp_path / "job.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert complaint in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [((), 2), (("--help",), 0), (("a.json", "--runtime"), 2), (("a.json", "b.json"), 2)],
+)
+def test_bad_call_of_the_agent_shows_its_usage(arguments, status):
+    command = [sys.executable, agent.__file__, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == status and done.stderr.startswith("usage: ")
+
+
 def test_syntax_is_that_of_python_3_9():
     for module in (agent, serving):
         ast.parse(pathlib.Path(module.__file__).read_text(), feature_version=(3, 9))
