@@ -309,7 +309,7 @@ def _usage(error):
 def _fail(error, status=1):
     """Print an error as one line and exit."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    text = " ".join(text.split()) or type(error).__name__
+    text = " ".join([*text.split(), *getattr(error, "__notes__", ())]) or type(error).__name__
     if isinstance(error, ImportError) and "pip install" not in text:
         text += f". Install what is missing with: {INSTALL}"
     print(f"keras-se: {text}", file=sys.stderr)

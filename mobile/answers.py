@@ -44,6 +44,8 @@ def subjects(contents, images=None, shape=None):
                 raise content
             artifact = Artifact.from_content(content)
             found[name] = Subject(name, artifact, tuple(_inputs(artifact, images, shape)))
+        except IsADirectoryError:
+            failures.append(Failure(name, "read", "it is a folder. Name a .tflite file in it."))
         except Exception as error:  # a broken file breaks its reader in any way
             failures.append(Failure(name, "read", f"{error}" or type(error).__name__))
     return found, failures
@@ -114,11 +116,27 @@ def output_error(outputs, expected):
     for got, want in zip(outputs, expected, strict=True):
         if got.shape != want.shape:
             return float("inf")
-        if np.array_equal(got, want, equal_nan=got.dtype.kind in "fc"):
-            continue
-        span = float(np.max(want) - np.min(want)) or 1.0
-        errors.append(float(np.mean(np.abs(got - want))) / span)
+        errors.append(_distance(got, want))
     return max(errors)
+
+
+def _distance(got, want):
+    """Return the mean difference of two arrays over the span of the second.
+
+    Infinity and NaN equal themselves alone: anything else in their place is infinitely far.
+    """
+    if got.dtype.kind not in "biufc":
+        return float(np.mean(got != want))
+    kind = complex if "c" in (got.dtype.kind, want.dtype.kind) else float
+    got, want = got.astype(kind), want.astype(kind)
+    differ = (got != want) & ~(np.isnan(got) & np.isnan(want))
+    if not differ.any():
+        return 0.0
+    if not np.isfinite([got[differ], want[differ]]).all():
+        return float("inf")
+    finite = want[np.isfinite(want)]
+    span = max(np.ptp(finite.real), np.ptp(finite.imag)) or 1.0
+    return float(np.sum(np.abs(got[differ] - want[differ])) / want.size / span)
 
 
 def tolerance_of(artifact):

@@ -3,19 +3,16 @@
 import collections
 import concurrent.futures
 import dataclasses
-import json
 import os
 import pathlib
-import tempfile
 import threading
 from collections.abc import Mapping
 
 import numpy as np
 
-from mobile import answers, devices, flatbuffer, linting, notes
+from mobile import agent, answers, devices, flatbuffer, keeping, linting, notes
 from mobile.answers import output_error
 from mobile.records import Artifact, Conditions, Failure, ModelTimings, Timings, content_of
-from mobile.serial import write_file
 from mobile.timings import OperatorTime
 
 __all__ = ["benchmark", "output_error"]
@@ -91,6 +88,7 @@ def benchmark(
     references = _references(reference, contents)
     counts = (threads,) if isinstance(threads, int) else tuple(threads)
     _check_counts(runs=runs, warmups=warmups)
+    _check_options(kernels, timeout=timeout, budget_s=budget_s)
     for count in counts:
         _check_counts(threads=count)
     places = device if isinstance(device, list | tuple) else [device]
@@ -128,10 +126,12 @@ def benchmark(
         files |= packed
     study = _Study(chosen, here, expected, tolerance, references, tuple(failures), job, files)
 
-    def measure(place):
-        return [study.measure(place, count, alone=len(places) == 1) for count in counts]
+    with keeping.Keeping(study.read_interrupted) as keep:
 
-    results = tuple(timings for each in _at_once(measure, places) for timings in each)
+        def measure(place):
+            return [study.measure(place, count, keep, len(places) == 1) for count in counts]
+
+        results = tuple(timings for each in _at_once(measure, places) for timings in each)
     if all(not timings.models for timings in results):
         raise RuntimeError(_nothing_ran([f for timings in results for f in timings.failures]))
     several = isinstance(device, list | tuple) or not isinstance(threads, int)
@@ -151,23 +151,25 @@ class _Study:
     job: dict
     files: dict
 
-    def measure(self, device, threads, alone):
+    def measure(self, device, threads, keep, alone):
         """Run the job on one device. What a lost device gave is kept; one `alone` must give any."""
         job = {**self.job, "threads": threads}
-        with _Keeping(device.name) as keep:
-            try:
-                answer, lost = device.run(job, self.files, keep), None
-            except devices.AgentError as error:
-                answer, lost = error.partial, error
-                timed = answer and any(r["times_ms"] for r in answer.result["models"].values())
-                if alone and not timed:
-                    keep.report(error)
-                    raise
-                if not timed:
-                    failure = Failure(device.name, error.stage, error.reason)
-                    unknown = Conditions(device.name, "", "", "", "", threads, 0, 0)
-                    return Timings((), unknown, (), (*self.failures, failure))
-            return self._read(device, job, answer, lost)
+        try:
+            answer, lost = device.run(job, self.files, keep.part(device, job)), None
+        except devices.AgentError as error:
+            answer, lost = error.partial, error
+            timed = answer and any(r["times_ms"] for r in answer.result["models"].values())
+            if alone and not timed:
+                raise
+            if not timed:
+                failure = Failure(device.name, error.stage, error.reason)
+                unknown = Conditions(device.name, "", "", "", "", threads, 0, 0)
+                return Timings((), unknown, (), (*self.failures, failure))
+        return self._read(device, job, answer, lost)
+
+    def read_interrupted(self, device, job, answer):
+        """Return the timings of an answer after which the user wanted no more."""
+        return self._read(device, job, answer, devices.AgentError("interrupted", "time"))
 
     def _read(self, device, job, answer, lost):
         threads = job["threads"]
@@ -245,32 +247,6 @@ def _at_once(measure, places):
 
 
 _KEPT = ("partitions", "load_ms", "first_ms", "peak_memory_bytes", "kernels", "control_of")
-
-
-class _Keeping:
-    """A file with what a device has said so far, which goes once all is here."""
-
-    def __init__(self, name):
-        safe = "".join(c if c.isalnum() else "-" for c in name)
-        handle, path = tempfile.mkstemp(prefix=f"keras-se-{safe}-", suffix=".json")
-        os.close(handle)
-        self.path, self.keeps = pathlib.Path(path), False
-
-    def __call__(self, answer):
-        write_file(self.path, json.dumps(answer.result))
-
-    def report(self, error):
-        """Keep the file, where it holds anything, and name it in an error."""
-        if self.path.stat().st_size:
-            self.keeps = True
-            error.add_note(f"What was measured before is in {self.path}.")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if not (self.keeps or (kind and self.path.stat().st_size)):
-            self.path.unlink(missing_ok=True)
 
 
 def _remarks(name, row, steps):
@@ -365,9 +341,22 @@ def _check_counts(**counts):
             )
 
 
+def _check_options(kernels, **seconds):
+    if kernels not in agent.KERNELS:
+        raise ValueError(
+            f"`kernels` must be one of {', '.join(agent.KERNELS)}. Received: {kernels!r}. "
+            f"Leave it out for the runtime's delegate."
+        )
+    for name, value in seconds.items():
+        if value is not None and not value > 0:
+            raise ValueError(
+                f"`{name}` must be a number of seconds above 0. Received: {name}={value!r}. "
+                f"Leave it out for the default."
+            )
+
+
 def _nothing_ran(failures):
-    reasons = "; ".join(f"{f.name} failed to {f.stage}: {f.message}" for f in failures)
-    return (
-        f"At least one model must run on the device. Received: {reasons}. "
-        f"Convert the models again, lowered for this runtime."
-    )
+    reasons = "; ".join(f"{f.name} failed to {f.stage}: {f.message.rstrip('.')}" for f in failures)
+    unread = all(f.stage == "read" for f in failures)
+    advice = "" if unread else " Convert the models again, lowered for this runtime."
+    return f"At least one model must run on the device. Received: {reasons}.{advice}"

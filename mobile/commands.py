@@ -124,11 +124,13 @@ def benchmark(
         options = {"device": places, "threads": counts, "warmups": warmups, "runtime": runtime}
         options |= {"kernels": kernels, "shape": shapes, "timeout": timeout, "python": python}
         options |= {"budget_s": budget_s, "benchmark_model": benchmark_model}
-        with progress.stage(f"time {len(models)} models on {', '.join(places)}"):
+        rounds = (1024 if scenario else 200) if runs is None else runs
+        many = f"{len(models)} model{'s' if len(models) > 1 else ''}"
+        with progress.stage(f"time {many} on {', '.join(places)}"):
             if scenario:
-                found = scenarios.single_stream(models, runs or 1024, **options)
+                found = scenarios.single_stream(models, rounds, **options)
             else:
-                found = mobile.benchmark(models, runs=runs or 200, reference=reference, **options)
+                found = mobile.benchmark(models, runs=rounds, reference=reference, **options)
         measured = tuple(Measurement(_noted(t, warning), **known) for t in found)
     result = Measurements(measured, estimates, _now(), _versions(), failures)
     write = {

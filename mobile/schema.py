@@ -9,6 +9,7 @@ import importlib.util
 import io
 import pathlib
 import re
+import struct
 import zipfile
 
 
@@ -19,7 +20,13 @@ def unpack(content):
             f"A .tflite file must have TFL3 at byte 4. Received: {len(content)} bytes with "
             f"{content[4:8]!r} there. Check that the path names a .tflite file, fully copied."
         )
-    return load().ModelT.InitFromPackedBuf(content, 0)
+    try:
+        return load().ModelT.InitFromPackedBuf(content, 0)
+    except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"A .tflite file must be whole. Received: {len(content):,} bytes that do not read "
+            f"({error}). Copy or convert it again."
+        ) from None
 
 
 def _pack_aligned(schema, buffer, builder):

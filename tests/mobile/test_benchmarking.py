@@ -1,11 +1,12 @@
 import io
 import pathlib
+import tempfile
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from mobile import agent, devices
+from mobile import agent, devices, measurements
 from mobile.benchmarking import benchmark, output_error
 from mobile.records import Artifact, Preprocessing, Timings
 from tests.mobile.craft import Craft, between_convolutions
@@ -54,6 +55,7 @@ class ToyDevice:
     off_by: int = 0
     lost_after: int | None = None
     name: str = "toy"
+    end: type | None = None
 
     def run(self, job, files, update=None):
         self.job = job
@@ -93,6 +95,8 @@ class ToyDevice:
         answer = devices.Answer(conditions, arrays)
         if update:
             update(answer)
+        if self.end:
+            raise self.end
         if self.lost_after is not None:
             for row in found.values():
                 del row["times_ms"][self.lost_after :]
@@ -216,6 +220,25 @@ def test_output_error_is_the_mean_difference_over_the_span():
     assert output_error([np.zeros((2, 1))], [np.zeros(2)]) == float("inf")
 
 
+@pytest.mark.parametrize(
+    ("got", "want", "error"),
+    [
+        ([1.0, np.nan], [1.0, 2.0], np.inf),
+        ([1.0, 2.0], [1.0, np.nan], np.inf),
+        ([1.0, np.inf], [1.0, -np.inf], np.inf),
+        ([np.nan, np.inf], [np.nan, np.inf], 0),
+        ([np.nan, 1.0, 2.0, 4.0], [np.nan, 1.0, 3.0, 5.0], 2 / 4 / 4),
+        (np.array([0, 5], np.uint8), np.array([1, 5], np.uint8), 1 / 2 / 4),
+        ([True, False], [True, True], 1 / 2 / 1),
+        ([1j, 0], [2j, 0], 1 / 2 / 2),
+        ([b"a", b"b"], [b"a", b"c"], 1 / 2),
+        ([], [], 0),
+    ],
+)
+def test_output_error_of_any_numbers(got, want, error):
+    assert output_error([np.asarray(got)], [np.asarray(want)]) == error
+
+
 def test_local_device_times_real_files():
     preprocessing = Preprocessing((1 / 255,), (0.0,))
     models = {
@@ -286,6 +309,40 @@ def test_lost_device_that_gave_nothing_is_an_error_which_names_the_file(toy, mod
     path = pathlib.Path(note.removeprefix("What was measured before is in ").rstrip("."))
     assert "times_ms" in path.read_text()
     path.unlink()
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_interrupt_keeps_what_was_timed_for_a_report(toy, models, temporary, several):
+    toy.end = KeyboardInterrupt
+    other = ToyDevice(toy.seconds, dict(CONDITIONS), name="other")
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted\. .*`keras-se report` reads") as said:
+        benchmark(models, [other, toy] if several else toy, runs=9, warmups=0)
+    (path,) = temporary.iterdir()
+    assert str(path) in str(said.value)
+    found = measurements.read(path).measurements
+    assert {one.timings.conditions.device for one in found} >= {"toy"}
+    (timings,) = (one.timings for one in found if one.timings.conditions.device == "toy")
+    assert len(timings["add"].times_ms) == 9
+    assert any("interrupted" in note for note in timings.notes)
+
+
+def test_interrupt_before_any_time_leaves_nothing(toy, models, temporary):
+    toy.end, toy.seconds, toy.killers = KeyboardInterrupt, {}, tuple(models)
+    with pytest.raises(KeyboardInterrupt, match="before any model was timed"):
+        benchmark(models, toy, runs=9, warmups=0)
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("wrong", [{"kernels": "fast"}, {"timeout": 0}, {"budget_s": -1.0}])
+def test_options_that_no_run_can_have_are_refused(toy, models, wrong):
+    with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` must be .*Leave it out"):
+        benchmark(models, toy, **wrong)
 
 
 def test_several_devices_and_threads_give_a_result_each(toy, models):

@@ -132,6 +132,11 @@ def test_bad_call_is_one_line_and_times_nothing(files, device, capsys, arguments
     assert sorted(files.iterdir()) == before
 
 
+def test_a_count_of_0_is_no_default(files, device):
+    _run("benchmark", "a.tflite", "--runs", "0")
+    assert device[0][1]["runs"] == 0
+
+
 def test_single_stream_asks_for_each_model_alone(files, device, capsys):
     assert _run("benchmark", "a.tflite", "b.tflite", "--scenario", "single-stream") == 0
     assert [list(models) for models, _ in device] == [["a"], ["b"]]

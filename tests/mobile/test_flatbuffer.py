@@ -84,6 +84,13 @@ def test_what_is_no_tflite_is_named():
         flatbuffer.read(b"PK\x03\x04not a model")
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_truncated_file_says_so(share):
+    content = between_convolutions("MEAN")
+    with pytest.raises(ValueError, match=r"must be whole\. .*Copy or convert it again"):
+        flatbuffer.read(content[: int(share * len(content))])
+
+
 def test_metadata_is_added_and_replaced_and_nothing_else_changes():
     content = between_convolutions("MEAN")
     once = flatbuffer.write_metadata(content, "keras_se", {"a": [1, 2]})
