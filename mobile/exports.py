@@ -10,7 +10,9 @@ from mobile.serial import write_files
 
 # What a narrow terminal does without, the first one first.
 _DISPENSABLE = ("load ms", "first ms", "memory MB", "p99 ms", "error", "file MB", "partitions")
+_DISPENSABLE += ("file KiB", "MHz")
 _FOLDED = 44  # a column of words this wide may fold before another goes
+_NARROW = 16  # what it may fold to where the figures still do not fit
 _PLACE = ("device", "soc", "cpu", "machine", "runtime", "runtime_version", "threads")
 _PLACE += ("kernels", "scenario", "started")
 _FIGURES = ("median_ms", "p90_ms", "p99_ms", "first_ms", "load_ms", "size_bytes")
@@ -36,7 +38,8 @@ def show(measured, reference=None, console=None):
 def to_rich(sheet, width=160):
     """Return a sheet as a renderable for a terminal of that many columns.
 
-    Columns that can be done without go until the rest fits.
+    Columns that can be done without go until the rest fits. What still does not continues in a
+    second table, after the columns of words.
     """
     from rich.console import Group
     from rich.table import Table
@@ -51,28 +54,48 @@ def to_rich(sheet, width=160):
     if len(kept) < len(sheet.header):
         gone = [h for i, h in enumerate(sheet.header) if i not in kept]
         caption += f" Left out, this terminal being narrow: {', '.join(gone)}."
-    table = Table(title=Text(sheet.title), caption=Text(caption), caption_justify="left")
-    for i in kept:
-        table.add_column(
-            Text(sheet.header[i]),
-            justify="left" if sheet.header[i] in WORDS else "right",
-            overflow="fold",
-            no_wrap=not _may_wrap(sheet.header[i]),
+    pieces, parts = _pieces(sheet, kept, width), []
+    for columns in pieces if sheet.header else ():
+        table = Table(
+            title=Text(sheet.title) if columns is pieces[0] else None,
+            caption=Text(caption) if columns is pieces[-1] else None,
+            caption_justify="left",
         )
-    for number, row in enumerate(sheet.rows):
-        strong = "bold" if number in sheet.strong else None
-        table.add_row(*(Text(row[i]) for i in kept), style=strong)
-    parts = [table] if sheet.header else [Text(sheet.title)]
+        for i in columns:
+            table.add_column(
+                Text(sheet.header[i]),
+                justify="left" if sheet.header[i] in WORDS else "right",
+                overflow="fold",
+                no_wrap=not _may_wrap(sheet.header[i]),
+            )
+        for number, row in enumerate(sheet.rows):
+            strong = "bold" if number in sheet.strong else None
+            table.add_row(*(Text(row[i]) for i in columns), style=strong)
+        parts.append(table)
+    parts = parts or [Text(sheet.title)]
     parts += [Text(f"! {warning}", style="yellow") for warning in sheet.warnings]
     return Group(*parts, Text(""))
 
 
-def _natural_width(sheet, kept):
+def _pieces(sheet, kept, width):
+    """Return the columns of each of the tables that a sheet takes."""
+    words = [i for i in kept if sheet.header[i] in WORDS]
+    pieces = [words]
+    for i in [i for i in kept if i not in words]:
+        wider = [*pieces[-1], i]
+        if len(wider) > len(words) + 1 and _natural_width(sheet, wider, _NARROW) > width:
+            pieces.append(words)
+            wider = [*words, i]
+        pieces[-1] = wider
+    return [sorted(columns) for columns in pieces]
+
+
+def _natural_width(sheet, kept, most_words=_FOLDED):
     """Return how wide a table is when nothing wraps but what may."""
     widths = []
     for i in kept:
         header = sheet.header[i].split() if _may_wrap(sheet.header[i]) else [sheet.header[i]]
-        most = _FOLDED if sheet.header[i] in WORDS else 1000
+        most = most_words if sheet.header[i] in WORDS else 1000
         widths.append(min(most, max(map(len, (*header, *(row[i] for row in sheet.rows))))))
     return sum(widths) + 3 * len(widths) + 1
 

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import warnings
 
 import numpy as np
 
@@ -263,5 +264,7 @@ def _figure(width, height, rows=1):
 
 def _png(figure):
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():  # a name in a script that the font lacks shows as boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(buffer, format="png")
     return buffer.getvalue()

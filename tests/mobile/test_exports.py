@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -62,6 +63,26 @@ def test_tables_fit_their_terminal_and_keep_what_matters(measured, width):
     assert "Left out, this terminal being narrow" in text or width == 160
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_columns_that_do_not_fit_continue_in_a_table_with_the_names(measured, width):
+    many = [
+        dataclasses.replace(one, title=f"trial {i}")
+        for i in range(2)
+        for one in measured.measurements
+    ]
+    estimates = tuple(
+        dataclasses.replace(measured.estimates[0], name=name, dram_bytes=4096) for name in NAMES
+    )
+    console = Console(width=width, file=io.StringIO())
+    exports.show(Measurements(tuple(many), estimates), console=console)
+    text = console.file.getvalue()
+    assert max(len(line) for line in text.splitlines()) <= width
+    tops = [line for line in text.splitlines() if line.startswith("┏")]
+    assert all(len(line.split("┳")[0]) >= 10 for line in tops)  # the names' column
+    assert text.count("2.000 [2.000, 2.000]") == 8  # four tables of one device, four across
+    assert "4,060,000" in text and "0 of 9" in text
+
+
 def test_markdown_is_a_table_that_no_name_breaks(measured):
     text = exports.to_markdown(measured)
     lines = [line for line in text.splitlines() if line.startswith("|")]
@@ -119,6 +140,12 @@ def test_report_that_cannot_be_written_leaves_nothing(measured, tmp_path):
     with pytest.raises(OSError, match=r"report\.html"):
         exports.report(measured, tmp_path)
     assert os.listdir(tmp_path) == ["report.html"]
+
+
+def test_name_in_a_script_that_the_font_lacks_is_drawn_without_a_word():
+    conditions = Conditions("local", "x", "A CPU", "r", "1", 1, 5, 0)
+    model = ModelTimings("\u6a21\u578b", (1.0, 1.1, 1.2), 1, 1)
+    assert plots.latency_distributions(Timings((model,), conditions)).startswith(b"\x89PNG")
 
 
 def test_long_runs_are_drawn_from_a_sample_and_close_ones_on_a_plain_axis():
