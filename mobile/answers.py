@@ -36,18 +36,28 @@ def subjects(contents, images=None, shape=None):
         contents: Name to the file's bytes, or to the error that reading it gave.
         images: Pixels to run on; without them the input is noise.
         shape: As in `mobile.benchmark`.
+
+    Raises:
+        ValueError: `shape` names what is an input of no model.
     """
-    found, failures = {}, []
+    found, failures, known = {}, [], {}
     for name, content in contents.items():
         try:
             if isinstance(content, Exception):
                 raise content
             artifact = Artifact.from_content(content)
+            known |= {spec.name: _short(spec.name) for spec in artifact.inputs}
             found[name] = Subject(name, artifact, tuple(_inputs(artifact, images, shape)))
         except IsADirectoryError:
             failures.append(Failure(name, "read", "it is a folder. Name a .tflite file in it."))
         except Exception as error:  # a broken file breaks its reader in any way
             failures.append(Failure(name, "read", f"{error}" or type(error).__name__))
+    unknown = set(shape) - {*known, *known.values()} if isinstance(shape, Mapping) else ()
+    if unknown and known:
+        raise ValueError(
+            f"`shape` must name inputs of the models. Received: {', '.join(sorted(unknown))}. "
+            f"Known: {_listed(known)}."
+        )
     return found, failures
 
 
@@ -193,20 +203,27 @@ def _noise(noise, spec, shape):
     return noise.integers(0, 2, shape).astype(dtype)  # an index, a count, a mask
 
 
+def _short(name):
+    """Return an input's name without what the converter puts around it."""
+    return name.removeprefix("serving_default_").partition(":")[0]
+
+
+def _listed(names):
+    return ", ".join(repr(_short(name)) for name in names)
+
+
 def _shapes(specs, shape):
     """Return each input's shape, with what the user says in place of what the file leaves open."""
-    named = dict(shape) if isinstance(shape, Mapping) else {}
-    unknown = set(named) - {spec.name for spec in specs}
-    if unknown:
-        raise ValueError(
-            f"`shape` must name inputs of the model. Received: {', '.join(sorted(unknown))}. "
-            f"Known: {', '.join(repr(spec.name) for spec in specs)}."
-        )
-    if shape is not None and not named:
+    named = {}
+    if isinstance(shape, Mapping):
+        for spec in specs:
+            for name in {_short(spec.name), spec.name} & set(shape):
+                named[spec.name] = shape[name]
+    elif shape is not None:
         if len(specs) != 1:
             raise ValueError(
                 f"`shape` must be {{input name: shape}} for a model of {len(specs)} inputs. "
-                f"Received: {tuple(shape)}. Known: {', '.join(repr(s.name) for s in specs)}."
+                f"Received: {tuple(shape)}. Known: {_listed(s.name for s in specs)}."
             )
         named = {specs[0].name: shape}
     shapes = []

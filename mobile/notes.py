@@ -151,7 +151,7 @@ def _undelegated(names, pieces, count, left):
     if not left:
         return f"{said} of the {count} operators. `keras-se lint` says where it is cut."
     listed = ", ".join(f"{name} {dtype} ({times})" for name, dtype, times in left[:4])
-    listed += ", ..." * (len(left) > 4)
+    listed += f", and {len(left) - 4} more" * (len(left) > 4)
     advice = next((ADVICE[name] for name, _, _ in left if name in ADVICE), "See `keras-se lint`.")
     gone = sum(times for _, _, times in left)
     return f"{said} and leaves {gone} of {count} operators: {listed}. {advice}"

@@ -359,10 +359,10 @@ def test_several_devices_and_threads_give_a_result_each(toy, models):
     assert "! other failed to hear the end" in str(results[2])
 
 
-def dynamic(shape=(1, 4, 4, 3)):
+def dynamic(shape=(1, 4, 4, 3), name="image"):
     """A file whose height and width are open."""
     c = Craft("float32")
-    image = c.tensor(shape, "image")
+    image = c.tensor(shape, name)
     c.graph.tensors[image].shapeSignature = np.array([1, -1, -1, 3], np.int32)
     return c.build([image], [c.op("RELU", [image], shape, name="out")])
 
@@ -376,8 +376,15 @@ def test_shape_is_given_to_what_the_file_leaves_open():
     assert (first.conditions.threads, second.conditions.threads) == (1, 2)
     with pytest.raises(RuntimeError, match=r"must fit \(1, -1, -1, 3\).*Received: \(2, 8, 6, 3\)"):
         benchmark({"open": dynamic()}, shape=(2, 8, 6, 3))
-    with pytest.raises(RuntimeError, match=r"must name inputs.*Known: 'image'"):
+    with pytest.raises(ValueError, match=r"must name inputs.*Known: 'image'"):
         benchmark({"open": dynamic()}, shape={"picture": (1, 8, 6, 3)})
+
+
+def test_shape_of_one_models_input_leaves_the_others_alone_and_may_be_its_short_name():
+    models = {"open": dynamic(name="serving_default_image:0"), "other": dynamic(name="other")}
+    timings = benchmark(models, runs=2, warmups=0, shape={"image": (1, 8, 6, 3)}, control=False)
+    assert [model.name for model in timings.models] == ["open", "other"]
+    assert not timings.failures
 
 
 def test_several_inputs_and_outputs_of_any_dtype():
