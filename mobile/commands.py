@@ -139,8 +139,8 @@ def benchmark(
         "csv": lambda: exports.to_csv(result),
         "html": lambda: exports.to_html(result),
     }
+    exports.show(result)  # first: it stands even where a file cannot be written
     write_files({path: write[kind]() for kind, path in targets.items()})
-    exports.show(result)
     if result.failed:
         raise typer.Exit(1)
 

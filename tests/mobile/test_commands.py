@@ -132,6 +132,16 @@ def test_bad_call_is_one_line_and_times_nothing(files, device, capsys, arguments
     assert sorted(files.iterdir()) == before
 
 
+def test_table_is_shown_even_where_an_export_fails(files, device, capsys, monkeypatch):
+    def full(contents):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("mobile.serial.write_files", full)
+    assert _run("benchmark", "a.tflite", "--export-json", "r.json") == 1
+    said = capsys.readouterr()
+    assert "p50 ms" in said.out and "No space left" in said.err
+
+
 def test_a_count_of_0_is_no_default(files, device):
     _run("benchmark", "a.tflite", "--runs", "0")
     assert device[0][1]["runs"] == 0
