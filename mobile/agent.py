@@ -419,10 +419,12 @@ def find_runtime(job):
             else:
                 module = importlib.import_module(name + ".interpreter")
                 resolvers = module.OpResolverType
-            module.Interpreter(
+            tiny = module.Interpreter(
                 model_content=TINY,
                 experimental_op_resolver_type=resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            ).allocate_tensors()
+            )
+            tiny.allocate_tensors()
+            tiny.invoke()
         except (ImportError, AttributeError, SystemError) as error:
             numpy = getattr(sys.modules.get("numpy"), "__version__", "")
             old = name == "tflite_runtime" and numpy >= "2"
