@@ -70,7 +70,7 @@ class Options(Record):
 DIGITS = {
     "size": data_room.DIGITS_SIZE,
     "width": 0.75,
-    "epochs": 7,
+    "epochs": 5,
     "qat_epochs": 1,
     "batch": 64,
     "learning_rate": 3e-3,
