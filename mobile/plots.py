@@ -153,7 +153,7 @@ def costs_by_stage(results, label, colour) -> bytes:
     return _png(figure)
 
 
-def sensitivity(found, named=5) -> bytes:
+def sensitivity(found, named=4) -> bytes:
     """Draw what quantising each layer costs, in the order of the network.
 
     Args:
