@@ -30,10 +30,10 @@ def test_mse_leaves_a_lone_outlier_out():
     # the outlier to 50 costs 950**2 / 10**7 = 0.09 but no less, so a third is worse than both.
     seen = calibration._Statistics()
     values = np.random.default_rng(0).uniform(0, 1, 10**6)
-    seen.add(0.0, 1.0, values, "x")
+    seen.add(0.0, 1.0, values)
     inside = calibration._mse(seen)
     assert inside == pytest.approx((0, 1), abs=0.02)
-    seen.add(3.0, 3.0, np.array([3.0]), "x")
+    seen.add(3.0, 3.0, np.array([3.0]))
     low, high = calibration._mse(seen)
     assert low == 0 and high < 2
 
@@ -41,7 +41,7 @@ def test_mse_leaves_a_lone_outlier_out():
 def test_percentile_cuts_the_given_share():
     seen = calibration._Statistics()
     values = np.linspace(0, 1, 10**6)
-    seen.add(0.0, 1.0, values, "x")
+    seen.add(0.0, 1.0, values)
     assert calibration._percentile(seen, share=0.1) == pytest.approx((0, 0.9), abs=1e-3)
 
 
@@ -54,7 +54,7 @@ def test_every_method_keeps_a_uniform_tensor_whole(passing, method):
 def test_a_growing_histogram_counts_every_value():
     seen = calibration._Statistics()
     for size in (1, 10, 1000):
-        seen.add(-size, size, np.linspace(-size, size, 1001), "x")
+        seen.add(-size, size, np.linspace(-size, size, 1001))
     assert seen.counts.sum() == 3 * 1001
     centres, counts = seen.filled
     inner = counts[np.abs(centres) < 1].sum()

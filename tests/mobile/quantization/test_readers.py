@@ -43,7 +43,7 @@ def test_an_output_of_the_model_counts_as_it_is():
 
 def test_levels_are_not_spent_where_a_hard_swish_is_zero(lowered, images):
     seen = calibration._Statistics()
-    seen.add(-25.0, 5.0, np.random.default_rng(0).uniform(-25, 5, 10**5), "x")
+    seen.add(-25.0, 5.0, np.random.default_rng(0).uniform(-25, 5, 10**5))
     low, high = calibration._mse(seen, lambda x: x * np.clip(x + 3, 0, 6))
     assert -4 < low <= -2.9 and high == pytest.approx(5, abs=0.2)
     assert calibration._mse(seen)[0] < -24
