@@ -237,13 +237,19 @@ class Lowering:
         )  # fmt: skip
 
     def _folded(self, p):
-        """The convolution `p` of an image with few channels, by neighbouring columns; else None."""
+        """The convolution `p` of few channels, by neighbouring columns; else None."""
         _, height, width, channels = p.source.shape
         strides, padding = p.options.get("strides", (1, 1)), p.options.get("padding", "valid")
         plain = p.kind is _L.Conv2D and p.options.get("dilation_rate", (1, 1)) == (1, 1)
-        if not plain or channels > 4 or strides[1] == 1 or None in (height, width):
+        if not plain or p.options.get("groups", 1) > 1 or None in (height, width):
             return None
-        found = folded_columns(p.kernel, strides[1], padding, width, self.target.folded_columns)
+        if channels <= 4 and strides[1] > 1:
+            most = self.target.folded_columns
+        elif p.kernel.shape[:2] == strides == (1, 1) and len(p.bias) <= 16:
+            most = self.target.narrow_width // channels
+        else:
+            return None
+        found = folded_columns(p.kernel, strides[1], padding, width, most)
         if found is None:
             return None
         kernel, factor = found
@@ -355,9 +361,7 @@ class Lowering:
         if np.any(np.asarray(common) <= 0) or np.ndim(common):
             common = 1.0
         total, *rest = (self.adopt(v, common) for v in values)
-        if any(
-            np.any(v.scale != common) for v in values
-        ):  # one of them could not take the common scale
+        if any(np.any(v.scale != common) for v in values):  # one could not take it
             total, *rest = (self.true(v) for v in values)
         for t in rest:
             total = self.emit(_L.Subtract if subtract else _L.Add, total, t, name=name)

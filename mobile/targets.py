@@ -20,6 +20,8 @@ class Target:
             put together, with zeros where they were apart.
         folded_columns: Neighbouring columns of an image of at most 4 channels that a strided
             convolution reads as one, at most; with 1 it reads them as they are.
+        narrow_width: Channels that a 1x1 convolution of at most 16 filters is to read: neighbouring
+            columns are read as one up to that.
         mean_by_axis: The squeeze as a mean over rows, then one over columns; else one over both.
     """
 
@@ -32,6 +34,7 @@ class Target:
     most_concatenated: int = 1_000
     group_width: int = 0
     folded_columns: int = 1
+    narrow_width: int = 0
     mean_by_axis: bool = False
 
 
@@ -51,8 +54,12 @@ TARGETS = {
         Target("xnnpack-x86", most_concatenated=5, group_width=16, folded_columns=2),
         # The same with AMX, whose tiles few channels do not fill: groups of 64 take 0.12 and 0.24;
         # 8 columns of the image 0.28 (3x3, 16 filters) to 0.6 (7x7, 64). Without a stride the
-        # zeros in the kernel cost more than that (3x3, 64 filters: 1.5).
-        Target("xnnpack-amx", most_concatenated=5, group_width=64, folded_columns=8),
+        # zeros in the kernel cost more than that (3x3, 64 filters: 1.5). A 1x1 convolution of 16
+        # channels to 16 at 56x56 takes 0.45 with 8 columns, 32 to 16 at 112x112 0.51 with 4; with
+        # 64 filters nothing is gained.
+        Target(
+            "xnnpack-amx", most_concatenated=5, group_width=64, folded_columns=8, narrow_width=128
+        ),
         # LiteRT with XNNPACK in float32: all of the operators are delegated.
         Target("xnnpack-float", most_concatenated=5, group_width=8, **_KEPT),
         # tflite-runtime, or LiteRT without delegate.

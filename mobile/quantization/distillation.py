@@ -19,7 +19,7 @@ def distil(
     teacher,
     images,
     minutes=4.0,
-    learning_rate=0.01,
+    learning_rate=0.003,
     batch_size=16,
     augment=True,
     steps=None,

@@ -15,6 +15,7 @@ import numpy as np
 
 from mobile.quantization.scheme import WEIGHTED, Scheme
 
+_MOVES_CHANNELS = {"Permute", "Slice"}
 _LEAST = 1e-6  # of the largest mean square: the variance of a channel that hardly varies
 
 
@@ -39,9 +40,11 @@ def importances(model: keras.Model, scheme: Scheme, batch) -> dict[str, np.ndarr
     known: dict[str, np.ndarray | None] = {}
     for name in reversed(scheme.reads):  # readers come before what they read
         channels = model.get_layer(name).output.shape[-1]
+        kinds = {type(model.get_layer(reader)).__name__ for reader in readers[name]}
         said = [_said(model, scheme, reader, name, variances, known) for reader in readers[name]]
-        said = [weights for weights in said if weights is not None and len(weights) == channels]
-        known[name] = np.sum(said, axis=0) if said else None
+        said = [_as_channels(weights, channels) for weights in said if weights is not None]
+        said = [weights for weights in said if weights is not None]
+        known[name] = np.sum(said, axis=0) if said and not kinds & _MOVES_CHANNELS else None
     found = {name: known[name] for name in scheme.points}
     return {name: weights for name, weights in found.items() if weights is not None}
 
@@ -62,6 +65,15 @@ def _said(model, scheme, reader, name, variances, known):
     starts = np.cumsum([0, *sizes])
     cuts = [weights[starts[i] : starts[i + 1]] for i, part in enumerate(parts) if part == name]
     return np.sum(cuts, axis=0) if len({len(cut) for cut in cuts}) == 1 else None
+
+
+def _as_channels(weights, channels):
+    """Weights of what a reshape made of the channels, which stay together; None if they did not."""
+    if channels % len(weights) == 0:
+        return np.tile(weights, channels // len(weights))
+    if len(weights) % channels == 0:
+        return weights.reshape(-1, channels).mean(axis=0)
+    return None
 
 
 def _of_kernel(layer, variance):

@@ -16,7 +16,8 @@ class LayerCost(Record):
     """One layer's part in the error.
 
     The layer's kernel and output are quantised together. Signal-to-noise is that of the model's
-    outputs before a last softmax, in decibels: 6 dB are one bit.
+    outputs before a last softmax, in decibels: 6 dB are one bit. Agreement is the share of images
+    with the float model's top-1, accuracy the share with the label's.
     """
 
     layer: str
@@ -24,6 +25,8 @@ class LayerCost(Record):
     alone_agreement: float
     without_db: float
     without_agreement: float
+    alone_accuracy: float | None = None
+    without_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,21 +41,36 @@ class Sensitivity(Record):
     all_db: float
     all_agreement: float
     images: int
+    all_accuracy: float | None = None
+    float_accuracy: float | None = None
 
     def worst(self, count=10) -> tuple[LayerCost, ...]:
         """The layers whose quantisation alone costs most, worst first."""
         return tuple(sorted(self.layers, key=lambda cost: cost.alone_db)[:count])
 
     def __str__(self):
-        header = ("layer", "with only, dB", "top-1 agreement", "without, dB", "agreement")
-        rows = [
-            (c.layer, c.alone_db, c.alone_agreement, c.without_db, c.without_agreement)
-            for c in self.layers
+        header = [
+            "layer",
+            "with only, dB",
+            "agreement",
+            "top-1",
+            "without, dB",
+            "agreement",
+            "top-1",
         ]
-        return table(header, [*rows, ("all layers", self.all_db, self.all_agreement, "", "")])
+        rows = [[c.layer, c.alone_db, c.alone_agreement, c.alone_accuracy] for c in self.layers]
+        for row, c in zip(rows, self.layers, strict=True):
+            row += [c.without_db, c.without_agreement, c.without_accuracy]
+        rows.append(["all layers", self.all_db, self.all_agreement, self.all_accuracy, "", "", ""])
+        rows.append(["none", "", "", self.float_accuracy, "", "", ""])
+        if self.float_accuracy is None:  # there were no labels
+            header, *rows = ([*row[:3], *row[4:6]] for row in [header, *rows[:-1]])
+        return table(header, rows)
 
 
-def sensitivity(model, images, ranges=None, layers=None, target="xnnpack", progress=True):
+def sensitivity(
+    model, images, ranges=None, layers=None, target="xnnpack", labels=None, progress=True
+):
     """Say what each layer costs in accuracy when it alone is quantised, and when it alone is not.
 
     Args:
@@ -61,6 +79,7 @@ def sensitivity(model, images, ranges=None, layers=None, target="xnnpack", progr
         ranges: Of the lowered model; by default they are calibrated on `images`.
         layers: Names of layers of the lowered model to look at; all with a range by default.
         target: What the model is lowered for.
+        labels: Class of each image, for top-1 accuracy besides agreement.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -72,6 +91,11 @@ def sensitivity(model, images, ranges=None, layers=None, target="xnnpack", progr
         given = None if ranges else images
         model = quantize_aware(model, given, ranges=ranges, target=target, correction=False)
     images = np.asarray(images, np.float32)
+    if labels is not None and np.shape(labels) != (len(images),):
+        raise ValueError(
+            f"`labels` must hold one class for each image. Received: shape {np.shape(labels)} for "
+            f"{len(images)} images. Pass class numbers, not one-hot rows."
+        )
     switched = _Switched(model)
     names = [name for name in switched.names if layers is None or name in layers]
     unknown = set(layers or ()) - set(switched.names)
@@ -82,13 +106,17 @@ def sensitivity(model, images, ranges=None, layers=None, target="xnnpack", progr
         )
     truth = switched.outputs(images, set())
     everything = set(switched.names)
-    whole = _cost(truth, switched.outputs(images, everything))
+
+    def cost(quantized):
+        outputs = switched.outputs(images, quantized)
+        return *_cost(truth, outputs), _accuracy(outputs, labels)
+
     rows = []
     for name in _track(names, progress):
-        alone = _cost(truth, switched.outputs(images, {name}))
-        without = _cost(truth, switched.outputs(images, everything - {name}))
-        rows.append(LayerCost(name, *alone, *without))
-    return Sensitivity(tuple(rows), *whole, images=len(images))
+        (alone, same, right), (without, others, left) = cost({name}), cost(everything - {name})
+        rows.append(LayerCost(name, alone, same, without, others, right, left))
+    *whole, right = cost(everything)
+    return Sensitivity(tuple(rows), *whole, len(images), right, _accuracy(truth, labels))
 
 
 class _Switched:
@@ -150,6 +178,14 @@ def _cost(truth, outputs):
     noise = float(np.square(outputs - truth).sum())
     ratio = 10 * np.log10(float(np.square(truth).sum()) / max(noise, 1e-12))
     return min(float(ratio), 120.0), float((outputs.argmax(-1) == truth.argmax(-1)).mean())
+
+
+def _accuracy(outputs, labels):
+    if labels is None:
+        return None
+    return float(
+        (outputs.argmax(-1).reshape(len(outputs), -1) == np.reshape(labels, (-1, 1))).mean()
+    )
 
 
 def _track(names, show):

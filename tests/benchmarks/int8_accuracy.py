@@ -42,11 +42,11 @@ def efficientnet_b0():
     return _with(network, "efficientnet_b0_imagenet", mean, deviation)
 
 
-# What mobile.sensitivity finds worst on calibration images: 90 % of the error in either network.
+# What mobile.sensitivity finds worth most to leave out, on calibration images.
 FLOAT_LAYERS = {
     "mobilenet_v3_small": (
-        "MobileNetV3Small_expanded_conv_10_expand",
-        "MobileNetV3Small_activation_15",
+        "MobileNetV3Small_conv",
+        "MobileNetV3Small_activation",
     ),
     "efficientnet_b0": (
         "functional_block7a_se_excite",

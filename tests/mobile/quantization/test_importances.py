@@ -89,6 +89,34 @@ def test_products_and_concatenations_pass_it_on():
     assert np.concatenate([found["swish"], found["y"]]) == pytest.approx(found["both"])
 
 
+def test_it_goes_through_reshapes_that_keep_channels_together():
+    image = keras.Input((4, 6, 3))
+    x = layers.Conv2D(4, 1, name="asked")(image)
+    folded = layers.Reshape((4, 3, 8))(x)  # two columns as one
+    wide = layers.Conv2D(10, 1, name="wide")(folded)
+    unfolded = layers.Reshape((4, 6, 5))(wide)
+    flat = layers.Flatten()(layers.Conv2D(2, 1, name="last")(unfolded))
+    model = keras.Model(image, layers.Dense(3, name="dense")(flat))
+    found, batch = _importances(model)
+
+    def squares(name):
+        kernel = _kernel(model, name)
+        kernel = kernel.reshape(-1, *kernel.shape[-2:]).astype("float64") ** 2
+        return (kernel.sum(0) / _variance(model, name, batch)).sum(-1)
+
+    assert found["asked"] == pytest.approx(squares("wide").reshape(2, 4).mean(0), rel=1e-3)
+    assert found["wide"] == pytest.approx(np.tile(squares("last"), 2), rel=1e-3)
+    assert found["last"] == pytest.approx(squares("dense").reshape(24, 2).mean(0), rel=1e-3)
+
+
+def test_a_shuffle_of_channels_hides_the_reader():
+    image = keras.Input((4, 4, 3))
+    x = layers.Conv2D(4, 1, name="asked")(image)
+    x = layers.Permute((1, 2, 4, 3))(layers.Reshape((4, 4, 2, 2))(x))
+    model = keras.Model(image, layers.Conv2D(5, 1, name="reader")(layers.Reshape((4, 4, 4))(x)))
+    assert "asked" not in _importances(model)[0]
+
+
 def test_a_range_gives_way_to_the_channel_that_a_large_kernel_magnifies():
     # Channel 0 spans (0, 1) and is read with 100; channel 1 spans (0, 50) and is read with 1e-4.
     # Rounding (0, 1) to steps of 50/255 costs 10**4 times what cutting channel 1 does at 1e-8.

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from mobile.quantization import quantize_aware, sensitivity
@@ -33,3 +34,22 @@ def test_a_quantised_model_is_left_as_it_was(lowered, ranges, images):
     before = model.predict(images[:4], verbose=0)
     sensitivity(model, images[:4], layers=["stem"], progress=False)
     assert (model.predict(images[:4], verbose=0) == before).all()
+
+
+def test_against_the_float_models_own_answers_accuracy_is_agreement(lowered, ranges, images):
+    chosen = images[:16]
+    answers = lowered.predict(chosen, verbose=0).reshape(16, -1).argmax(axis=-1)
+    options = dict(ranges=ranges, layers=["stem", "project"], progress=False)
+    found = sensitivity(lowered, chosen, labels=answers, **options)
+    assert found.float_accuracy == 1.0 and found.all_accuracy == found.all_agreement
+    for cost in found.layers:
+        assert cost.alone_accuracy == cost.alone_agreement
+        assert cost.without_accuracy == cost.without_agreement
+    wrong = sensitivity(lowered, chosen, labels=np.full(16, -1), **options)
+    assert wrong.float_accuracy == 0.0 == wrong.layers[0].alone_accuracy
+    assert "top-1" in str(found) and "top-1" not in str(sensitivity(lowered, chosen, **options))
+
+
+def test_labels_of_another_number_are_refused(lowered, ranges, images):
+    with pytest.raises(ValueError, match=r"one class for each image.*\(3,\) for 16"):
+        sensitivity(lowered, images[:16], ranges=ranges, labels=[0, 1, 2], progress=False)
