@@ -166,7 +166,7 @@ def _quantize(model, name, images, options, store, watch) -> NetworkResult:
     calibration = _some(images.x_train, options.calibration_images, options.seed)
     ranges = mobile.calibrate(lowered, calibration, method=options.method, progress=False)
     aware = mobile.quantize_aware(
-        lowered, ranges=ranges, engine=options.engine, target=options.target
+        lowered, calibration, ranges=ranges, engine=options.engine, target=options.target
     )
     epochs = training.train(
         aware,

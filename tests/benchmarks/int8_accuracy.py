@@ -49,10 +49,8 @@ FLOAT_LAYERS = {
         "MobileNetV3Small_activation",
     ),
     "efficientnet_b0": (
-        "functional_block7a_se_excite",
+        "functional_block7a_se_squeeze",
         "functional_block2a_expand_activation",
-        "functional_stem_activation",
-        "functional_stem_conv",
     ),
 }
 NETWORKS = {"mobilenet_v3_small": mobilenet_v3_small, "efficientnet_b0": efficientnet_b0}
