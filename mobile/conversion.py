@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -17,6 +18,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_se.graph import Ref, trace
 from mobile import devices, flatbuffer, lowering, quantization, schema, stored_kernels
 from mobile.quantization import keras_engine
 from mobile.records import Artifact, Preprocessing
@@ -214,17 +216,29 @@ def _tflite(model, float16=False, types=("float32", "float32"), quantized=False,
 
 
 def _trace(model):
-    """The model as a concrete function of batch 1, whose weights are constants of the graph."""
+    """The model as a concrete function of batch 1, whose weights are constants of the graph.
+
+    Operations are named `layer.N/...` after the N-th node: the converter's own names for a layer
+    `conv` called twice and for a layer `conv_1` are the same.
+    """
     import tensorflow as tf
 
-    values = [(variable, variable.numpy()) for variable in model.variables]
+    weights = [(variable, variable.numpy()) for variable in model.variables]
+    graph = trace(model)
 
     def forward(*inputs):
-        constants = [(variable, tf.constant(value)) for variable, value in values]
-        # The model's own structure of inputs: one tensor, a list or a dictionary.
-        inputs = keras.tree.pack_sequence_as(model.input, list(inputs))
+        values = dict(zip(graph.inputs, inputs, strict=True))
+        constants = [(variable, tf.constant(value)) for variable, value in weights]
         with keras.StatelessScope(state_mapping=constants):
-            return model(inputs, training=False)
+            for number, node in enumerate(graph.nodes):
+                args, kwargs = keras.tree.map_structure(
+                    lambda x: values[x] if isinstance(x, Ref) else x, (node.args, node.kwargs)
+                )
+                with tf.name_scope(f"layer.{number}/"):
+                    outputs = keras.tree.flatten(node.operation(*args, **kwargs))
+                values.update(zip(node.outputs, outputs, strict=True))
+        outputs = [values[ref] for ref in graph.outputs]
+        return keras.tree.pack_sequence_as(model.output, outputs)
 
     specs = [
         tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name=tensor.name.split(":")[0])
@@ -236,13 +250,11 @@ def _trace(model):
 def _name_after_layers(content, model):
     """Rename inputs as in Keras, operators' outputs to layers, constants to `layer/kernel`."""
     file = flatbuffer.read(content)
-    # tfmot's wrappers and their layers are one model deeper.
-    layers = [deep for layer in model.layers for deep in getattr(layer, "layers", [layer])]
-    known = {layer.name.removeprefix("quant_") for layer in layers}
+    name_in = _reader_of_names(model)
     indices = file.subgraphs[0].input_indices
     names = dict(zip(indices, (t.name.split(":")[0] for t in model.inputs), strict=True))
     for operator in file.operators:
-        layer = next(filter(None, (_layer_in(p, known) for p in _parts(operator))), None)
+        layer = next(filter(None, map(name_in, _parts(operator))), None)
         if layer is not None and operator.name in ("QUANTIZE", "DEQUANTIZE"):
             layer = _door(operator, layer, file.subgraphs[0].border)
         if layer is None or layer in names.values():
@@ -269,9 +281,11 @@ def _ends(model):
 
 def _door(operator, layer, border):
     """The name of what leads into or out of layers in float: `layer_float` or `layer_range`."""
-    if {t.index for t in (operator.inputs[0], operator.outputs[0])} & set(border):
+    inwards = operator.name == "DEQUANTIZE"
+    in_float = operator.outputs[0] if inwards else operator.inputs[0]
+    if in_float.index in border:
         return None
-    return f"{layer}_float" if operator.name == "DEQUANTIZE" else f"{layer}_range"
+    return f"{layer}_float" if inwards else f"{layer}_range"
 
 
 def _parts(operator):
@@ -280,13 +294,29 @@ def _parts(operator):
     return [part for tensor in tensors if tensor for part in tensor.name.split(";")]
 
 
+def _reader_of_names(model):
+    """A function from a converter's name to the layer it tells of, or None."""
+    if isinstance(model, keras.Model):
+        order = [node.name.removesuffix("_range") for node in trace(model).nodes]  # as `_trace`
+
+        def numbered(name):
+            found = re.search(r"\blayer\.(\d+)/", name)
+            return order[int(found[1])] if found else None
+
+        return numbered
+    # tfmot's wrappers and their layers are one model deeper.
+    layers = [deep for layer in model.layers for deep in getattr(layer, "layers", [layer])]
+    known = {layer.name.removeprefix("quant_") for layer in layers}
+    return lambda name: _layer_in(name, known)
+
+
 def _layer_in(name, known):
-    """The layer in a converter's name such as 'model_1/stem_1/convolution'."""
+    """The layer in a name such as 'model_1/quant_stem_1/convolution'."""
     for part in name.replace("quant_", "").split("/"):
         stem = part.rpartition("_")[0] if part.rpartition("_")[2].isdigit() else part
-        for candidate in (part, stem, stem.removesuffix("_range")):
+        for candidate in (part, stem):
             if candidate in known:
-                return candidate.removesuffix("_range")
+                return candidate
     return None
 
 

@@ -12,6 +12,8 @@ import re
 import struct
 import zipfile
 
+import numpy as np
+
 
 def unpack(content):
     """Return the objects of a .tflite file's bytes."""
@@ -21,12 +23,30 @@ def unpack(content):
             f"{content[4:8]!r} there. Check that the path names a .tflite file, fully copied."
         )
     try:
-        return load().ModelT.InitFromPackedBuf(content, 0)
+        packed = load().ModelT.InitFromPackedBuf(content, 0)
+        _take_in(packed, content)
+        return packed
     except (struct.error, IndexError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(
             f"A .tflite file must be whole. Received: {len(content):,} bytes that do not read "
             f"({error}). Copy or convert it again."
         ) from None
+
+
+def _take_in(packed, content):
+    """Move buffers that lie behind the model, as those of large files do, into the model."""
+    for buffer in packed.buffers or ():
+        if buffer.offset > 1:  # 0 and 1 mean that there is none
+            if buffer.offset + buffer.size > len(content):
+                raise ValueError(f"a buffer ends at {buffer.offset + buffer.size:,}")
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    for graph in packed.subgraphs or ():
+        for operator in graph.operators or ():
+            if operator.largeCustomOptionsOffset > 1:
+                begin, size = operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize
+                operator.customOptions = np.frombuffer(content, np.uint8, size, begin)
+                operator.largeCustomOptionsOffset = operator.largeCustomOptionsSize = 0
 
 
 def _pack_aligned(schema, buffer, builder):

@@ -173,6 +173,26 @@ def test_a_layer_in_float_and_its_readers_are_all_that_is(lowered, ranges, image
     assert np.abs(difference).max() <= 2.5 / 256
 
 
+def test_a_layer_whose_name_ends_like_a_second_call_is_not_taken_for_the_other():
+    # The converter knows a second call of `conv` and the layer `conv_1` by one name.
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(image)
+    x = keras.layers.Conv2D(5, 3, activation="relu", name="conv_1")(x)
+    x = keras.layers.Conv2D(6, 3, activation="relu", name="conv_1_1")(x)
+    model = keras.Model(image, keras.layers.Conv2D(7, 1, name="conv_2")(x))
+    model.get_layer("conv").set_weights([model.get_layer("conv").get_weights()[0], np.arange(4.0)])
+    pixels = np.random.default_rng(0).uniform(0, 1, (10, 8, 8, 3)).astype("float32")
+    channels = {"conv": 4, "conv_1": 5, "conv_1_1": 6, "conv_2": 7}
+    for options in ({}, {"float_layers": ["conv"]}, {"float_layers": ["conv_1"]}):
+        file = flatbuffer.read(convert(model, calibration=pixels, correction=False, **options))
+        found = {t.name: t for op in file.operators for t in op.outputs}
+        assert {name: found[name].shape[-1] for name in channels} == channels
+        floats = {name for name in channels if found[name].dtype == "float32"}
+        assert floats == {"conv": {"conv", "conv_1"}, "conv_1": {"conv_1", "conv_1_1"}}.get(
+            options.get("float_layers", [None])[0], set()
+        )
+
+
 def test_what_layers_in_float_cost_in_partitions_is_said(lowered, ranges, monkeypatch):
     counts = iter([3, 1])
     monkeypatch.setattr(devices, "partitions", lambda content: next(counts))

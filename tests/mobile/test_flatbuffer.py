@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from mobile import devices, flatbuffer
+from mobile import devices, flatbuffer, schema
 from tests.mobile.craft import RELU6, Craft, between_convolutions
 
 SHAPE = (1, 8, 8, 4)
@@ -113,8 +113,6 @@ def test_written_file_runs_and_computes_the_same():
 
 
 def test_written_buffers_lie_on_multiples_of_16_bytes():
-    from mobile import schema
-
     written = flatbuffer.write_metadata(between_convolutions("ADD"), "note", [1])
     model = schema.load().Model.GetRootAs(written)
     vectors = [model.Buffers(i) for i in range(model.BuffersLength())]
@@ -202,3 +200,38 @@ def test_converters_int8_file_reads_as_the_converter_made_it():
     conv = flatbuffer.read(content).operators[1]
     assert len(conv.inputs[1].scales) == 4 and conv.inputs[1].axis == 0  # per channel
     assert "conv" in conv.origin
+
+
+def _with_buffers_behind(content):
+    """The same file with the content of its buffers behind the model, as in large files."""
+    import flatbuffers
+
+    packed = schema.unpack(content)
+    filled = [b for b in packed.buffers if b.data is not None and len(b.data)]
+    contents = [bytes(bytearray(buffer.data)) for buffer in filled]
+    padded = [data + bytes(-len(data) % 16) for data in contents]
+
+    def model(begin):
+        for buffer, data, whole in zip(filled, contents, padded, strict=True):
+            buffer.data, buffer.offset, buffer.size = None, begin, len(data)
+            begin += len(whole)
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(packed.Pack(builder), file_identifier=b"TFL3")
+        return bytes(builder.Output())
+
+    begin = -(-len(model(16)) // 16) * 16  # the length does not depend on the places
+    return model(begin).ljust(begin, b"\0") + b"".join(padded)
+
+
+def test_buffers_behind_the_model_are_read_and_kept():
+    content = between_convolutions("ADD")
+    moved = _with_buffers_behind(content)
+    before, after = flatbuffer.read(content), flatbuffer.read(moved)
+    constants = [(x, y) for x, y in zip(before.tensors, after.tensors, strict=True) if x.constant]
+    assert constants and all(np.array_equal(x.values, y.values) for x, y in constants)
+    image = np.random.default_rng(0).integers(-128, 127, (3, 8, 8, 4), np.int8)
+    (expected,) = devices.predict(content, image)
+    for file in (moved, flatbuffer.write_metadata(moved, "note", [1])):
+        assert np.array_equal(devices.predict(file, image)[0], expected)
+    with pytest.raises(ValueError, match=r"must be whole.*a buffer ends at"):
+        flatbuffer.read(moved[:-32])
