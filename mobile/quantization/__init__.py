@@ -41,9 +41,8 @@ def quantize_aware(
         learned: Whether training moves the ranges too (engine `keras`).
         correction: Whether each convolution's channels get the gain and bias that make up best
             for rounding, seen on up to 128 images of `calibration`. By default they do where that
-            is one array, for a model with one input. On other images, divergence from the float
-            model falls from 0.19 to 0.03 (MobileNetV3-Small), from 0.11 to 0.06
-            (EfficientNet-B0).
+            is one array, for a model with one input. On other images the logits' signal-to-noise
+            rises from 14.8 to 16.1 dB (MobileNetV3-Small), from 13.2 to 15.2 (EfficientNet-B0).
         float_layers: Names of layers of the lowered model, as `sensitivity` lists them, whose
             output is not rounded: they and what reads them compute in float (engine `keras`).
 
