@@ -304,7 +304,10 @@ class Ranges(Record, Mapping):
 
 @dataclass(frozen=True)
 class Blame(Record):
-    """How far one layer's output in the candidate is from the reference's."""
+    """How far one layer's output in the candidate is from the reference's.
+
+    Signal-to-noise is that of what the next layers make of it: see `mobile.verify`.
+    """
 
     layer: str
     worst_abs: float

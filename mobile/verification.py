@@ -15,6 +15,8 @@ import numpy as np
 
 from mobile import devices, flatbuffer, lowering, quantization
 from mobile.quantization import keras_engine
+from mobile.quantization.importances import importances
+from mobile.quantization.readers import function_behind
 from mobile.records import Agreement, Artifact, Blame, Record, content_of
 
 _LEVELS = 256
@@ -45,6 +47,7 @@ def verify(model, artifact, images, labels=None, blame=False) -> Agreement:
         images: As the Keras model takes them (pixels, where it preprocesses itself).
         labels: Class indices, for the accuracy of each side; of a segmentation model, masks.
         blame: Whether to compare every layer too, and look for pitfalls inside (int8 files).
+            Signal-to-noise is weighed by channel with what the next convolution makes of it.
 
     Returns:
         An `Agreement`; several outputs count together, and the first one has the classes.
@@ -171,27 +174,40 @@ class _Inside:
         return tensor.spec.dequantize(self.stored(tensor))
 
     def blame(self, model, images) -> tuple[Blame, ...]:
-        """Each layer's distance from the float model; a note where it falls the most."""
+        """Each layer's distance from the float model; a note where most noise is added.
+
+        Signal and noise are weighed as in calibration: by channel with what the next convolution
+        makes of it, and behind the swish or the like that alone reads the layer.
+        """
         known = {layer.name: layer.output for layer in model.layers}
         operators = [o for o in self.file.operators if o.outputs[0].name in known]
         names = [operator.outputs[0].name for operator in operators]
         floats = keras.Model(model.inputs, [known[name] for name in names])
         truths = floats.predict(images, verbose=0, batch_size=_FEW)
         truths = truths if isinstance(truths, list) else [truths]
+        scheme = quantization.scheme.plan(model)
+        weights = importances(model, scheme, [np.asarray(images, np.float32)])
         ratios: dict[str, float] = {}
-        rows, worst = [], (0.0, None)
+        rows, worst = [], (0.0, None, 0.0)
         for operator, truth in zip(operators, truths, strict=True):
             tensor = operator.outputs[0]
-            error = self.real(tensor).reshape(truth.shape) - truth
-            noise, signal = float(np.square(error).sum()), float(np.square(truth).sum())
+            answer = self.real(tensor).reshape(truth.shape)
+            absolute = np.abs(answer - truth)
+            if tensor.name in scheme.points:
+                function = function_behind(tensor.name, scheme, model)
+                if function:
+                    answer, truth = function(answer), function(truth)
+            weight = weights.get(tensor.name, 1.0)
+            noise = float((weight * np.square(answer - truth)).sum())
+            signal = float((weight * np.square(truth)).sum())
             ratio = 10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30))
             before = [ratios[t.name] for t in operator.inputs if t is not None and t.name in ratios]
             ratios[tensor.name] = ratio
-            fall = min(before, default=50.0) - ratio
-            worst = max(worst, (fall, tensor.name), key=lambda pair: pair[0])
-            absolute = np.abs(error)
+            before = min(before, default=50.0)
+            added = 10 ** (-ratio / 10) - 10 ** (-before / 10)  # noise, as a share of the signal
+            worst = max(worst, (added, tensor.name, before - ratio), key=lambda found: found[0])
             rows.append((tensor.name, float(absolute.max()), float(absolute.mean()), float(ratio)))
-        note = f"float and int8 part here: {worst[0]:.0f} dB lost in this operator"
+        note = f"float and int8 part here: {worst[2]:.0f} dB lost in this operator"
         return tuple(Blame(*row, note if row[0] == worst[1] else "") for row in rows)
 
     def pitfalls(self):
