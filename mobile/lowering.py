@@ -249,8 +249,7 @@ class Lowering:
             most = self.target.narrow_width // channels
         else:
             return None
-        found = folded_columns(p.kernel, strides[1], padding, width, most)
-        if found is None:
+        if (found := folded_columns(p.kernel, strides[1], padding, width, most)) is None:
             return None
         kernel, factor = found
         shape = (height, width // factor, channels * factor)

@@ -35,7 +35,7 @@ def correct(model, ranges, images, count=None, float_layers=()):
         ranges: Its ranges.
         images: Images as in training.
         count: How many of them to use, spread evenly. By default 128, or fewer where a tensor of
-            so many would take more than 256 MB; with 32 a quarter more divergence is left.
+            so many would take more than 256 MB.
         float_layers: As in `quantize`.
     """
     count = min(count or _affordable(model), len(images))

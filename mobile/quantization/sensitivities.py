@@ -49,15 +49,8 @@ class Sensitivity(Record):
         return tuple(sorted(self.layers, key=lambda cost: cost.alone_db)[:count])
 
     def __str__(self):
-        header = [
-            "layer",
-            "with only, dB",
-            "agreement",
-            "top-1",
-            "without, dB",
-            "agreement",
-            "top-1",
-        ]
+        shares = ["agreement", "top-1"]
+        header = ["layer", "with only, dB", *shares, "without, dB", *shares]
         rows = [[c.layer, c.alone_db, c.alone_agreement, c.alone_accuracy] for c in self.layers]
         for row, c in zip(rows, self.layers, strict=True):
             row += [c.without_db, c.without_agreement, c.without_accuracy]
@@ -183,9 +176,7 @@ def _cost(truth, outputs):
 def _accuracy(outputs, labels):
     if labels is None:
         return None
-    return float(
-        (outputs.argmax(-1).reshape(len(outputs), -1) == np.reshape(labels, (-1, 1))).mean()
-    )
+    return float((outputs.reshape(len(outputs), -1).argmax(-1) == labels).mean())
 
 
 def _track(names, show):
