@@ -2,7 +2,9 @@
 
 Both store the kernels of a float32 file in a quarter of the size, one scale per output channel:
 
-    scale = max|kernel| / 127;  stored = round(kernel / scale)
+    scale = max|kernel| / levels;  stored = round(kernel / scale)
+
+with the levels, 64 to 127, that `mobile.quantization.grids` finds.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from mobile import flatbuffer, schema
+from mobile.quantization import grids
 
 _CHANNELS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0, "DEPTHWISE_CONV_2D": 3}
 _DYNAMIC = ("CONV_2D", "FULLY_CONNECTED")
@@ -81,7 +84,8 @@ def _store(packed, tensor, kernel, axis, buffer=None):
     """Make `tensor` the int8 form of `kernel`, in a buffer of its own unless one is given."""
     schema_ = schema.load()
     values = np.moveaxis(np.asarray(kernel.values, np.float32), axis, -1)
-    scales = np.abs(values).reshape(-1, values.shape[-1]).max(axis=0).clip(1e-9) / 127
+    largest = np.abs(values).reshape(-1, values.shape[-1]).max(axis=0).clip(1e-9)
+    scales = largest / grids.levels(values, -1)
     stored = np.clip(np.round(values / scales), -127, 127).astype(np.int8)
     tensor.type = schema_.TensorType.INT8
     tensor.quantization = schema_.QuantizationParametersT()

@@ -189,7 +189,8 @@ def _units(model):
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         inputs = (0, 1, 3) if transposed else (0, 1) if depthwise else tuple(range(kernel.ndim - 1))
         reach = np.abs(kernel).max(axis=inputs, keepdims=True)
-        units[layer.kernel.path] = np.maximum(reach, 1e-3 * reach.max()) / 127
+        levels = 127 if layer.levels is None else np.reshape(layer.levels, reach.shape)
+        units[layer.kernel.path] = np.maximum(reach / levels, 1e-3 / 127 * reach.max())
         norm = np.sqrt(np.square(kernel).sum(axis=inputs)).reshape(-1)
         units[layer.bias.path] = np.maximum(norm, 1e-3 * norm.max()) * layer.input_scale
     return units

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mobile.quantization import limits
+from mobile.quantization import grids, limits
 from mobile.quantization import scheme as schemes
 from mobile.records import Ranges
 
@@ -92,10 +92,10 @@ class FakeQuantize(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def quantized_kernel(kernel, bias, input_scale, axis):
+def quantized_kernel(kernel, bias, input_scale, axis, levels=None):
     """A kernel on its int8 grid: symmetric, one scale per output channel, levels -127 to 127.
 
-        scale = max(max|kernel|, 1e-3 of the layer's max|kernel|) / 127,
+        scale = max(max|kernel| / levels, 1e-3 / 127 of the layer's max|kernel|),
                 and no less than |bias| / (input_scale * 2**30)
 
     The floors keep the int32 bias `bias / (input_scale * scale)` from overflowing in channels
@@ -106,10 +106,12 @@ def quantized_kernel(kernel, bias, input_scale, axis):
         bias: One value per channel.
         input_scale: Step of the layer's input.
         axis: Where the output channels are.
+        levels: How many steps long the largest value of each channel is; 127 by default.
     """
     others = tuple(i for i in range(len(kernel.shape)) if i != axis)
     largest = ops.max(ops.abs(kernel), axis=others)
-    reach = ops.maximum(largest, 1e-3 * ops.max(largest))
+    reach = largest if levels is None else largest * (127 / np.asarray(levels, "float32"))
+    reach = ops.maximum(reach, 1e-3 * ops.max(largest))
     reach = ops.maximum(reach, ops.abs(bias) * (127 / (input_scale * 2.0**30)))
     reach = ops.stop_gradient(ops.maximum(reach, 1e-9))
     return keras.quantizers.fake_quant_with_min_max_vars(
@@ -118,11 +120,12 @@ def quantized_kernel(kernel, bias, input_scale, axis):
 
 
 class _QuantizedKernel:
-    """What the three convolutions share: the input's step, and the kernel in float32."""
+    """What the layers share: the input's step, the kernel's levels, and the kernel in float32."""
 
-    def __init__(self, *args, input_scale=1.0, **kwargs):
+    def __init__(self, *args, input_scale=1.0, levels=None, **kwargs):
         super().__init__(*args, autocast=False, **kwargs)
         self.input_scale = input_scale
+        self.levels = levels
 
     def call(self, inputs):
         inputs = ops.cast(inputs, self.compute_dtype)
@@ -133,10 +136,11 @@ class _QuantizedKernel:
 
     def on_grid(self, kernel, bias):
         """The kernel that the layer computes with."""
-        return quantized_kernel(kernel, bias, self.input_scale, axis=len(kernel.shape) - 1)
+        axis = len(kernel.shape) - 1
+        return quantized_kernel(kernel, bias, self.input_scale, axis, self.levels)
 
     def get_config(self):
-        return {**super().get_config(), "input_scale": self.input_scale}
+        return {**super().get_config(), "input_scale": self.input_scale, "levels": self.levels}
 
 
 @_register
@@ -154,9 +158,10 @@ class QuantizedDepthwiseConv2D(_QuantizedKernel, keras.layers.DepthwiseConv2D):
     def on_grid(self, kernel, bias):
         height, width, channels, multiplier = kernel.shape
         if multiplier == 1:
-            return quantized_kernel(kernel, bias, self.input_scale, axis=2)
+            return quantized_kernel(kernel, bias, self.input_scale, 2, self.levels)
         flat = ops.reshape(kernel, (height, width, 1, channels * multiplier))
-        return ops.reshape(quantized_kernel(flat, bias, self.input_scale, axis=3), kernel.shape)
+        flat = quantized_kernel(flat, bias, self.input_scale, 3, self.levels)
+        return ops.reshape(flat, kernel.shape)
 
     def _convolve(self, inputs, kernel):
         return ops.depthwise_conv(
@@ -229,7 +234,8 @@ def quantize(model: keras.Model, ranges, learned=False, float_layers=()) -> kera
         if kind not in schemes.WEIGHTED or layer.name in floats:
             return type(layer).from_config(config)
         low, high = ranges[scheme.reads[layer.name][0]]
-        return _QUANTIZED[kind].from_config({**config, "input_scale": (high - low) / 255})
+        grid = {"input_scale": (high - low) / 255, "levels": kernel_levels(layer)}
+        return _QUANTIZED[kind].from_config({**config, **grid})
 
     def after(name, tensor):
         if name not in scheme.points or name in float_layers:
@@ -244,6 +250,19 @@ def quantize(model: keras.Model, ranges, learned=False, float_layers=()) -> kera
     return rebuild(model, clone, after)
 
 
+def kernel_levels(layer) -> list[int] | None:
+    """What `grids.levels` finds for the kernel of a plain layer.
+
+    None for transposed convolutions: the converter quantises their kernels itself, to 127 levels.
+    """
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        return None
+    kernel = layer.get_weights()[0]
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
+    return grids.levels(kernel, -1).tolist()
+
+
 def strip(model: keras.Model) -> tuple[keras.Model, Ranges]:
     """The lowered float model inside a quantisation-aware one, and its ranges as trained."""
     check_quantized(model)
@@ -255,7 +274,7 @@ def strip(model: keras.Model) -> tuple[keras.Model, Ranges]:
         if isinstance(layer, FakeQuantize):
             return None
         if isinstance(layer, _QuantizedKernel):
-            del config["input_scale"]
+            del config["input_scale"], config["levels"]
             return _PLAIN[type(layer)].from_config(config)
         return type(layer).from_config(config)
 
@@ -295,7 +314,7 @@ def for_conversion(model: keras.Model) -> keras.Model:
         config = {**layer.get_config(), "dtype": "float32"}
         if not isinstance(layer, QuantizedConv2DTranspose):
             return type(layer).from_config(config)
-        del config["input_scale"]
+        del config["input_scale"], config["levels"]
         return keras.layers.Conv2DTranspose.from_config(config)
 
     baked = rebuild(model, clone)

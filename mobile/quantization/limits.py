@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from mobile.quantization.grids import COARSEST
 from mobile.quantization.scheme import WEIGHTED, Scheme
 
 _LIMITED = {"Add", "Subtract", "Shift", "Multiply"} | WEIGHTED
@@ -54,7 +55,7 @@ def widen(model: keras.Model, scheme: Scheme, ranges: Mapping) -> dict[str, tupl
         elif kind == "Multiply":
             at_least(name, np.prod([step(read) for read in reads]) / _TOO_COARSE)
         else:
-            kernel = np.abs(np.asarray(layer.get_weights()[0])).max() / 127
+            kernel = np.abs(np.asarray(layer.get_weights()[0])).max() / COARSEST
             at_least(name, step(reads[0]) * kernel / _TOO_COARSE)
     for name, (_, kind, reads) in reversed(operators.items()):  # inputs, from the back
         if kind in {"Add", "Subtract"}:

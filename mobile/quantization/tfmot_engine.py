@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_se.graph import trace
-from mobile.quantization import limits
+from mobile.quantization import keras_engine, limits
 from mobile.quantization import scheme as schemes
 from mobile.records import Preprocessing
 
@@ -72,11 +72,13 @@ class ChannelKernel(_tfmot.quantizers.Quantizer):
     Args:
         input_scale: Step of the layer's input.
         axis: Where the output channels are: 3, or 2 for depthwise convolutions.
+        levels: How many steps long the largest value of each channel is.
     """
 
-    def __init__(self, input_scale, axis):
+    def __init__(self, input_scale, axis, levels):
         self.input_scale = input_scale
         self.axis = axis
+        self.levels = levels
 
     def build(self, tensor_shape, name, layer):
         """No weights of its own; the bias is read for the floor."""
@@ -91,7 +93,8 @@ class ChannelKernel(_tfmot.quantizers.Quantizer):
         elif self.axis == 2:
             kernel = tf.transpose(kernel, (0, 1, 3, 2))
         largest = tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2))
-        reach = tf.maximum(largest, 1e-3 * tf.reduce_max(largest))
+        reach = largest * (127 / np.asarray(self.levels, "float32"))
+        reach = tf.maximum(reach, 1e-3 * tf.reduce_max(largest))
         reach = tf.maximum(reach, tf.abs(weights["bias"]) * (127 / (self.input_scale * 2.0**30)))
         reach = tf.stop_gradient(tf.maximum(reach, 1e-9))
         kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel(
@@ -103,7 +106,7 @@ class ChannelKernel(_tfmot.quantizers.Quantizer):
 
     def get_config(self):
         """The arguments."""
-        return {"input_scale": self.input_scale, "axis": self.axis}
+        return {"input_scale": self.input_scale, "axis": self.axis, "levels": self.levels}
 
 
 class SchemeConfig(_tfmot.QuantizeConfig):
@@ -113,19 +116,22 @@ class SchemeConfig(_tfmot.QuantizeConfig):
         kind: The layer's class.
         output: (low, high), or None where the layer keeps its input's range or is fused.
         input_scale: Step of the input of a layer with a kernel.
+        levels: Of its kernel.
     """
 
-    def __init__(self, kind, output=None, input_scale=None):
+    def __init__(self, kind, output=None, input_scale=None, levels=None):
         self.kind = kind
         self.output = output
         self.input_scale = input_scale
+        self.levels = levels
 
     def get_weights_and_quantizers(self, layer):
         """The kernel."""
         if self.kind not in _KERNELS:
             return []
         axis = 3 if self.kind == "Conv2D" else 2
-        return [(getattr(layer, _KERNELS[self.kind]), ChannelKernel(self.input_scale, axis))]
+        quantizer = ChannelKernel(self.input_scale, axis, self.levels)
+        return [(getattr(layer, _KERNELS[self.kind]), quantizer)]
 
     def set_quantize_weights(self, layer, quantize_weights):
         """Put the rounded kernel in."""
@@ -146,7 +152,8 @@ class SchemeConfig(_tfmot.QuantizeConfig):
 
     def get_config(self):
         """The arguments."""
-        return {"kind": self.kind, "output": self.output, "input_scale": self.input_scale}
+        names = ("kind", "output", "input_scale", "levels")
+        return {name: getattr(self, name) for name in names}
 
 
 class Plain(_L.Layer):
@@ -218,7 +225,8 @@ def quantize(model: keras.Model, ranges):
     def annotate(layer, kind, name):
         reads = scheme.reads.get(name)
         low, high = ranges[reads[0]] if kind in _KERNELS else (0.0, 0.0)
-        config = SchemeConfig(kind, ranges.get(name), (high - low) / 255)
+        levels = keras_engine.kernel_levels(model.get_layer(name)) if kind in _KERNELS else None
+        config = SchemeConfig(kind, ranges.get(name), (high - low) / 255, levels)
         return _tfmot.quantize_annotate_layer(layer, config)
 
     annotated = _translate(model, annotate)
