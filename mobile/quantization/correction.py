@@ -1,9 +1,11 @@
 """Take out of each channel what quantisation does to its mean and its size.
 
 Rounding the input of a convolution shifts a channel where it is rounded one way, as a nearly
-constant channel behind a large kernel is, and adds noise where such a kernel magnifies it. The
-best that one gain and one bias a channel can do about both is a regression. One walk through the
-float and the quantised model side by side sees each error after those before it were mended.
+constant channel behind a large kernel is, and adds noise where such a kernel magnifies it; ranges
+that clip make what they clip smaller. One gain and one bias a channel give it its mean and its
+deviation back. Values that the range of the output clips anyway are left out: a bias that mends
+those moves others out of the range. One walk through the float and the quantised model side by
+side sees each error after those before it were mended.
 
 Source:
     Nagel et al., 2019, arXiv:1906.04721, section 4.2, for the bias. The gain is added here.
@@ -18,17 +20,21 @@ from keras_se.graph import Ref, trace
 from mobile.quantization import keras_engine, scheme
 
 _LARGEST = 1.5
+_NOISY = 0.8  # correlation below which a channel is made smaller instead
+_ENOUGH = 0.05  # of a channel's values, to fit it by those inside the range
 _MOST, _MEMORY_BYTES = 128, 256 * 10**6
 
 
 def correct(model, ranges, images, count=None, float_layers=()):
     """A copy of a lowered model whose convolutions make up for its quantisation.
 
-        gain = cov(truth, quantised) / var(quantised)  # of a channel, over images and places
+        gain = std(truth) / std(quantised)  # of a channel, over images and places
         kernel *= gain;  bias = mean(truth) + gain * (bias - mean(quantised))
 
-    Both are of the values before a fused activation. A gain stays within 0 and 1.5, and moves no
-    kernel off its int8 grid, since each channel has a scale of its own.
+    Both are of the values before a fused activation whose truth lies inside the range of the
+    output. Where their correlation is below 0.8 the gain is multiplied with it, which makes it
+    that of a regression: noise is silenced. A gain stays within 0 and 1.5, and moves no kernel
+    off its int8 grid, since each channel has a scale of its own.
 
     Args:
         model: A lowered model with one input.
@@ -42,6 +48,8 @@ def correct(model, ranges, images, count=None, float_layers=()):
     chosen = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
     batch = keras.ops.convert_to_tensor(np.asarray(images[chosen], np.float32))
     quantized = keras_engine.quantize(model, ranges, float_layers=float_layers)
+    ends = scheme.complete(scheme.plan(model), ranges)
+    ends = {name: pair for name, pair in ends.items() if name not in float_layers}
     teacher = keras_engine.rebuild(model)
     endings = _without_activations(quantized)
     _without_activations(teacher)
@@ -53,7 +61,8 @@ def correct(model, ranges, images, count=None, float_layers=()):
             known, values = next(steps)
             truths |= {known.name: values[0]} if known.name in endings else {}
         truth = truths.pop(layer.name)
-        outputs[0] = _fit(layer, _columns(outputs[0]), _columns(truth), outputs[0])
+        inside = ends.get(layer.name, (-np.inf, np.inf))
+        outputs[0] = _fit(layer, _columns(outputs[0]), _columns(truth), outputs[0], inside)
     for name, activation in endings.items():
         quantized.get_layer(name).activation = activation
     return keras_engine.strip(quantized)[0]
@@ -65,13 +74,22 @@ def _affordable(model):
     return int(np.clip(_MEMORY_BYTES // (4 * largest), 16, _MOST))
 
 
-def _fit(layer, seen, truth, outputs):
-    """Regress the truth on what is seen, put it into the layer, and return its new outputs."""
-    mean, wanted = seen.mean(axis=0), truth.mean(axis=0)
+def _fit(layer, seen, truth, outputs, ends):
+    """Bring what is seen to the truth, put that into the layer, and return its new outputs."""
+    inside = (truth > ends[0]) & (truth < ends[1])
+    inside |= inside.mean(axis=0) < _ENOUGH
+    count = inside.sum(axis=0)
+
+    def average(values):
+        return (values * inside).sum(axis=0, dtype=np.float64) / count
+
+    mean, wanted = average(seen), average(truth)
     seen, truth = seen - mean, truth - wanted
-    variance = np.square(seen).mean(axis=0)
-    alive = variance > 1e-12
-    gain = np.where(alive, (seen * truth).mean(axis=0) / np.where(alive, variance, 1.0), 1.0)
+    variance, aim = average(np.square(seen)), average(np.square(truth))
+    alive = (variance > 1e-12) & (aim > 1e-12)
+    variance, aim = np.where(alive, variance, 1), np.where(alive, aim, 1)
+    correlation = np.where(alive, average(seen * truth) / np.sqrt(variance * aim), 1)
+    gain = np.sqrt(aim / variance) * np.where(correlation < _NOISY, correlation, 1)
     gain = np.clip(gain, 0.0, _LARGEST).astype(np.float32)
     kernel, bias = layer.get_weights()
     if isinstance(layer, keras.layers.Conv2DTranspose):

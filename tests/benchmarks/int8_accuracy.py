@@ -4,6 +4,7 @@
         [--images N] [--swap]
 
 Ranges and distillation see one half of ../shared/data/imagenet500, accuracy is of the other half.
+Distillation needs no labels, so it sees the training images of flowers12 as well.
 With --swap the halves change places, which shows how much chance there is in 250 images.
 Prints a table for each network: accuracy, top-1 agreement with float, p against float, size.
 Where the data is absent it says so and stops.
@@ -115,6 +116,12 @@ def _core(model):
     return model.layers[-1], mobile.Preprocessing(scale, offset)
 
 
+def read(paths):
+    """Images of 224x224 pixels, as floats."""
+    images = [np.asarray(Image.open(path).convert("RGB"), np.float32) for path in sorted(paths)]
+    return np.stack(images)
+
+
 def variants(model, images, float_layers, minutes, steps):
     """Name and maker of each row, in the order of the table."""
     lowered = mobile.lower(model)
@@ -126,7 +133,8 @@ def variants(model, images, float_layers, minutes, steps):
     trained = quantization.quantize_aware(lowered, images, ranges=ranges)
     yield "ours", mobile.convert(trained)
     start = time.process_time()
-    quantization.distil(trained, lowered, images, minutes=minutes, steps=steps)
+    more = np.concatenate([images, read((DATA / "flowers12" / "train").rglob("*.jpg"))])
+    quantization.distil(trained, lowered, more, minutes=minutes, steps=steps)
     spent = (time.process_time() - start) / 60
     yield f"ours, distilled {spent:.0f} CPU min", mobile.convert(trained)
     yield "ours, dynamic, convolutions", mobile.convert(model, "dynamic")
@@ -182,7 +190,7 @@ def main():
     paths = sorted((DATA / "imagenet500").glob("*.jpg"))[: options.images]
     if not paths:
         sys.exit(f"No images in {DATA / 'imagenet500'}: this benchmark needs them.")
-    images = np.stack([np.asarray(Image.open(p).convert("RGB"), np.float32) for p in paths])
+    images = read(paths)
     labels = np.array([int(p.stem) for p in paths])
     seen, judged = (slice(start, None, 2) for start in ((1, 0) if options.swap else (0, 1)))
     for name in options.networks:
