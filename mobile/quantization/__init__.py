@@ -40,9 +40,10 @@ def quantize_aware(
         target: What `mobile.lower` lowers for.
         learned: Whether training moves the ranges too (engine `keras`).
         correction: Whether each convolution's channels get the gain and bias that give them their
-            mean and deviation back, seen on up to 128 images of `calibration`. By default they do where that
-            is one array, for a model with one input. On other images the logits' signal-to-noise
-            rises from 15.3 to 16.5 dB (MobileNetV3-Small), from 13.6 to 15.4 (EfficientNet-B0).
+            mean and deviation back, seen on up to 128 images of `calibration`. By default they do
+            where that is one array, for a model with one input. On other images the logits'
+            signal-to-noise rises from 15.3 to 16.5 dB (MobileNetV3-Small), from 13.6 to 15.4
+            (EfficientNet-B0).
         float_layers: Names of layers of the lowered model, as `sensitivity` lists them, whose
             output is not rounded: they and what reads them compute in float (engine `keras`).
 
