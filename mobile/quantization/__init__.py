@@ -89,6 +89,7 @@ def quantize_aware(
 def strip(model):
     """Give back the lowered float model inside a quantisation-aware one, and its `Ranges`.
 
-    Both hold what training made of them.
+    Both hold what training made of them. Quantised again, the kernels find their grids anew, so
+    answers may differ by a step; to convert what was trained, convert the model itself.
     """
     return keras_engine.strip(model)
