@@ -1,8 +1,9 @@
 """How finely each channel of a kernel is rounded.
 
 The int8 step of a channel need not be a 127th of its largest value: one that is 90 or 113 steps
-long may round the others better. Kernels that lay on an integer grid before, such as those of a
-network trained quantisation-aware elsewhere, find it again and are stored without any error.
+long may round the others better. Channels that lay on an integer grid before, such as those of a
+network trained quantisation-aware elsewhere, find it again and are stored without error, unless
+they were more than 127 steps long.
 """
 
 from __future__ import annotations
