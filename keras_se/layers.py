@@ -7,7 +7,7 @@ trace `layer.call` and meets nothing that it does not know.
 import keras
 from keras import ops
 
-from keras_se.config import SEConfig, from_plain, to_plain
+from keras_se.config import SEConfig, from_plain, layer_of, to_plain
 
 _CONVS = {3: keras.layers.Conv1D, 4: keras.layers.Conv2D, 5: keras.layers.Conv3D}
 
@@ -102,6 +102,7 @@ class _Excite(keras.layers.Layer):
         return cls(**config | {name: from_plain(config[name]) for name in own if name in config})
 
 
+@layer_of("cse")
 @keras.saving.register_keras_serializable(package="keras_se")
 class SqueezeExcite(_Excite):
     """Rescale each channel by a gate read from the whole input (cSE).
@@ -221,6 +222,7 @@ class SqueezeExcite(_Excite):
         return ops.multiply(ops.add(average, largest), 0.5)
 
 
+@layer_of("sse")
 @keras.saving.register_keras_serializable(package="keras_se")
 class SpatialSqueezeExcite(_Excite):
     """Rescale each position by a gate read from its own channels (sSE).
@@ -286,6 +288,7 @@ class SpatialSqueezeExcite(_Excite):
         return ops.multiply(inputs, keras.activations.get(self.gate)(self.reduce(inputs)))
 
 
+@layer_of("scse")
 @keras.saving.register_keras_serializable(package="keras_se")
 class ConcurrentSqueezeExcite(_Excite):
     """Rescale by channel and by position, and join the two (scSE).

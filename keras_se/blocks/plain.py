@@ -3,7 +3,8 @@
 import keras
 from keras import layers
 
-from keras_se.config import SEConfig, check_known
+from keras_se.checks import check_known
+from keras_se.config import SEConfig
 
 PADDINGS = ("same", "valid", "symmetric")
 

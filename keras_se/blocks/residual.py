@@ -3,7 +3,7 @@
 from keras import layers
 
 from keras_se.blocks.plain import channel_axis, conv_bn, depthwise_bn, pool, squeeze_excite
-from keras_se.config import check_known
+from keras_se.checks import check_known
 
 
 def basic_block(x, filters, strides=1, *, se=None, activation="relu", name, **options):

@@ -3,6 +3,10 @@
 import dataclasses
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import pytest
@@ -174,6 +178,12 @@ def test_layer_takes_every_field_that_its_class_knows(kind, cls):
     assert {name: settings_[name] for name in cls.fields} == {
         name: getattr(config, name) for name in cls.fields
     }
+
+
+def test_every_kind_has_its_layer_whichever_module_is_imported_first():
+    code = "from keras_se.config import KINDS, SEConfig; [SEConfig(kind).layer() for kind in KINDS]"
+    environment = os.environ | {"PYTHONPATH": str(Path(keras_se.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], env=environment, timeout=120, check=True)
 
 
 BAD_VALUES = [
