@@ -4,7 +4,6 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from keras_se.complexity import complexity  # before any import of its module can hide it
 from keras_se.config import (
     EFFICIENTNET,
     MOBILE,
@@ -17,6 +16,7 @@ from keras_se.config import (
     TORCHVISION,
     SEConfig,
 )
+from keras_se.counting import complexity
 from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
 
 if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
