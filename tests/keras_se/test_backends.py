@@ -31,7 +31,9 @@ cases += [("sse", "avg", gate, 4, "add") for gate in GATES]
 cases += [("scse", "avg", "sigmoid", 4, way) for way in ("add", "max", "mul", "concat")]
 cases += [(kind, None, "sigmoid", rank, "max") for kind in ("cse", "scse") for rank in (3, 5)]
 for kind, pool, gate, rank, aggregate in cases:
-    config = keras_se.SEConfig(kind, 4, 1, pool=pool, gate=gate, aggregate=aggregate)
+    config = keras_se.SEConfig(
+        kind, reduction=4, min_channels=1, pool=pool, gate=gate, aggregate=aggregate
+    )
     # No size equals a number of filters: there Keras 3.15's ops.add on TensorFlow takes the bias
     # of a channels_first convolution for one of the last axis.
     x = rng.normal(size=(2, *(5, 6, 7)[: rank - 2], 16)).astype("float32")
