@@ -1,20 +1,47 @@
 """Checks of arguments. Each raises an error that says what must hold, what came, and what to do."""
 
+import difflib
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import keras
 
 
-def check_known(argument: str, value: Any, known: Sequence[str | None]) -> None:
-    """Raise ValueError unless `value` is one of the `known`, and list those."""
+def choices(value: Any, known: Iterable[str | None], most: int = 10) -> str:
+    """Advise on a name that is not known: the nearest ones, and all where they are few.
+
+    Args:
+        value: What came instead of a known name.
+        known: The known names.
+        most: Above so many, all are listed only where none is near.
+
+    Example:
+
+    >>> choices("Sigmiod", ("sigmoid", "tanh"))
+    "Did you mean 'sigmoid'? Choose from 'sigmoid', 'tanh'."
+    >>> choices("Sigmiod", ("sigmoid", "tanh"), most=1)
+    "Did you mean 'sigmoid'?"
+    """
+    known = list(known)
+    lower = {name.lower(): name for name in known if name is not None}
+    near = difflib.get_close_matches(value.lower(), lower) if isinstance(value, str) else []
+    meant = " or ".join(repr(lower[name]) for name in near)
+    listed = ", ".join(map(repr, known))
+    if near and len(known) > most:
+        return f"Did you mean {meant}?"
+    return f"Did you mean {meant}? Choose from {listed}." if near else f"Choose from {listed}."
+
+
+def check_known(argument: str, value: Any, known: Iterable[str | None], advice: str = "") -> None:
+    """Raise ValueError unless `value` is one of the `known` names."""
+    known = tuple(known)
     if value not in known:
-        listed = ", ".join(repr(name) for name in known)
         raise ValueError(
-            f"`{argument}` must be one of the known names. "
-            f"Received: {argument}={value!r}. Choose from {listed}."
+            f"`{argument}` must be one of the known names. Received: {argument}={value!r}. "
+            f"{choices(value, known)} {advice}".rstrip()
         )
 
 
@@ -56,13 +83,11 @@ def check_flag(argument: str, value: Any) -> None:
 
 def check_activation(argument: str, value: Any) -> None:
     """Raise unless `value` is a Keras activation's name or a function that can be saved."""
-    skip = ("get", "serialize", "deserialize")
-    known = [n for n in dir(keras.activations) if not n.startswith("_") and n not in skip]
-    check_function(argument, value, known, example="relu")
+    check_function(argument, value, _names(keras.activations), example="relu")
 
 
 def check_function(
-    argument: str, value: Any, known: Sequence[str], example: str = "sigmoid"
+    argument: str, value: Any, known: Iterable[str], example: str = "sigmoid"
 ) -> None:
     """Raise unless `value` is one of the `known` names or a function that can be saved."""
     if isinstance(value, str):
@@ -74,3 +99,33 @@ def check_function(
             f"{example!r}, or a function registered with "
             f"keras.saving.register_keras_serializable."
         )
+
+
+def check_initializer(argument: str, value: Any) -> None:
+    """Raise unless `keras.initializers.get` can read `value`."""
+    _check_readable(argument, value, keras.initializers, "he_normal")
+
+
+def check_regularizer(argument: str, value: Any) -> None:
+    """Raise unless `keras.regularizers.get` can read `value`."""
+    _check_readable(argument, value, keras.regularizers, "l2")
+
+
+def _check_readable(argument: str, value: Any, module: ModuleType, example: str) -> None:
+    try:
+        module.get(value)
+    except (TypeError, ValueError):
+        kind, advice = TypeError, f"Pass a name such as {example!r}."
+        if isinstance(value, str):
+            kind, advice = ValueError, choices(value, _names(module))
+        raise kind(
+            f"`{argument}` must be a name or an object of {module.__name__}. Received: "
+            f"{argument}={value!r} of type {type(value).__name__}. "
+            f"{advice}"
+        ) from None
+
+
+def _names(module: ModuleType) -> list[str]:
+    """The names of a module of Keras that stand for functions in a configuration."""
+    other = ("get", "serialize", "deserialize")
+    return [name for name in dir(module) if name[0].islower() and name not in other]

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import keras
@@ -71,6 +71,7 @@ class SEConfig:
     """
 
     kind: str = "cse"
+    _: KW_ONLY
     reduction: float = 16
     min_channels: int = 8
     divisor: int = 1
@@ -83,7 +84,7 @@ class SEConfig:
     round_limit: float = 0.9
 
     def __post_init__(self) -> None:
-        check_known("kind", self.kind, KINDS)
+        check_known("kind", self.kind, KINDS, "For a reduction, write SEConfig(reduction=16).")
         check_number(
             "reduction",
             self.reduction,
@@ -108,7 +109,11 @@ class SEConfig:
 
         >>> [SEConfig(reduction=r).squeezed_channels(64) for r in (4, 8, 16, 32)]
         [16, 8, 8, 8]
+
+        Raises:
+            ValueError: The width would be less than 1, which only `min_channels=0` allows.
         """
+        check_count("channels", channels, 1, "Pass the channels of the tensor to rescale.")
         if self.divisor == 1:
             width = max(int(channels // self.reduction), self.min_channels)
         else:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 import keras
 from keras import ops
 
+from keras_se.checks import check_initializer, check_regularizer
 from keras_se.config import SEConfig, from_plain, to_plain
 
 Tensor = Any  # of any backend, or symbolic
@@ -19,6 +20,16 @@ class Excite(keras.layers.Layer):
     """A layer of one kind of `SEConfig`, some of whose fields are its arguments."""
 
     fields: ClassVar[tuple[str, ...]] = ()  # of SEConfig, that the layer takes
+    example: ClassVar[str] = "reduction=16"  # of how it is called
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        if len(args) > 1:
+            raise TypeError(
+                f"Every argument but the first must be named. Received: {cls.__name__}"
+                f"({', '.join(map(repr, args))}). The channels are read from the input: write "
+                f"{cls.__name__}({cls.example})."
+            )
+        return super().__new__(cls, *args, **kwargs)
 
     def __init__(
         self,
@@ -29,6 +40,8 @@ class Excite(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_initializer("kernel_initializer", kernel_initializer)
+        check_regularizer("kernel_regularizer", kernel_regularizer)
         if data_format not in (None, "channels_last", "channels_first"):
             raise ValueError(
                 f"`data_format` must be None, 'channels_last' or 'channels_first'. Received: "
@@ -37,17 +50,15 @@ class Excite(keras.layers.Layer):
             )
         self.kernel_initializer = kernel_initializer
         self.kernel_regularizer = kernel_regularizer
-        self.data_format = data_format
+        # Fixed here, as Keras's own layers do: a saved layer must not change with the setting.
+        self.data_format = data_format or keras.config.image_data_format()
 
     def _config(self, **more: Any) -> SEConfig:
         """The record of this layer; making it checks the arguments."""
         return SEConfig(**{field: getattr(self, field) for field in self.fields}, **more)
 
-    def _resolve_data_format(self) -> str:
-        return self.data_format or keras.config.image_data_format()
-
     def _channel_axis(self) -> int:
-        return -1 if self._resolve_data_format() == "channels_last" else 1
+        return -1 if self.data_format == "channels_last" else 1
 
     def _check_shape(self, input_shape: Shape) -> int:
         """Return the channels of a shape that the layer can work on."""
@@ -62,7 +73,7 @@ class Excite(keras.layers.Layer):
         if channels is None:
             raise ValueError(
                 f"The number of channels must be known when the layer is built. Received: shape "
-                f"{tuple(input_shape)} ({self._resolve_data_format()}) at layer {self.name!r}. "
+                f"{tuple(input_shape)} ({self.data_format}) at layer {self.name!r}. "
                 f"Give it to the input, for example keras.Input((None, None, 64))."
             )
         self.input_spec = keras.layers.InputSpec(
@@ -90,7 +101,7 @@ class Excite(keras.layers.Layer):
             use_bias=use_bias,
             kernel_initializer=initializer,
             kernel_regularizer=keras.regularizers.get(self.kernel_regularizer),
-            data_format=self._resolve_data_format(),
+            data_format=self.data_format,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -109,7 +120,14 @@ class Excite(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         own = (*cls.fields, "kernel_initializer", "kernel_regularizer")
-        return cls(**config | {name: from_plain(config[name]) for name in own if name in config})
+        read = {name: from_plain(_word(config[name])) for name in own if name in config}
+        return cls(**config | read)
+
+
+def _word(value: Any) -> Any:
+    """The word that Keras's reader of .h5 files took for a function of keras.layers, as "add"."""
+    name = getattr(value, "__name__", "") if callable(value) else ""
+    return name if name and getattr(keras.layers, name, None) is value else value
 
 
 def widen(x: Tensor) -> Tensor:

@@ -32,7 +32,8 @@ class SqueezeExcite(Excite):
         round_limit: Least fraction that rounding to `divisor` may keep, see `SEConfig`.
         kernel_initializer: Of both convolutions.
         kernel_regularizer: Of both convolutions.
-        data_format: `"channels_last"`, `"channels_first"`, or None for the setting of Keras.
+        data_format: `"channels_last"`, `"channels_first"`, or None for what Keras is set to when
+            the layer is made.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Input shape:
@@ -43,8 +44,8 @@ class SqueezeExcite(Excite):
         Same as the input.
 
     Raises:
-        ValueError: A bad argument, unknown channels, or another rank.
-        TypeError: The input is of an integer dtype.
+        ValueError: A bad value, unknown channels, or another rank.
+        TypeError: An argument of the wrong kind or without its name, or an integer input.
 
     Example:
 
@@ -65,6 +66,7 @@ class SqueezeExcite(Excite):
     def __init__(
         self,
         reduction: float = 16,
+        *,
         min_channels: int = 8,
         divisor: int = 1,
         pool: str | None = "avg",

@@ -51,6 +51,7 @@ class ConcurrentSqueezeExcite(Excite):
     def __init__(
         self,
         reduction: float = 16,
+        *,
         min_channels: int = 8,
         divisor: int = 1,
         pool: str | None = "avg",
@@ -93,7 +94,7 @@ class ConcurrentSqueezeExcite(Excite):
         shared = (*cls.fields, "kernel_initializer", "kernel_regularizer")
         return cls(
             **{field: getattr(self, field) for field in shared},
-            data_format=self._resolve_data_format(),
+            data_format=self.data_format,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -107,7 +108,8 @@ class ConcurrentSqueezeExcite(Excite):
         return join(channel, spatial)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        shape = list(input_shape)
-        if self.aggregate == "concat":
-            shape[self._channel_axis()] *= 2
+        shape, axis = list(input_shape), self._channel_axis()
+        channels = shape[axis]
+        if self.aggregate == "concat" and channels is not None:
+            shape[axis] = 2 * channels
         return tuple(shape)

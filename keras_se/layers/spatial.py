@@ -22,7 +22,8 @@ class SpatialSqueezeExcite(Excite):
         use_bias: Whether the convolution has a bias.
         kernel_initializer: Of the convolution.
         kernel_regularizer: Of the convolution.
-        data_format: `"channels_last"`, `"channels_first"`, or None for the setting of Keras.
+        data_format: `"channels_last"`, `"channels_first"`, or None for what Keras is set to when
+            the layer is made.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Input shape:
@@ -45,10 +46,12 @@ class SpatialSqueezeExcite(Excite):
     """
 
     fields = ("gate", "use_bias")
+    example = "gate='tanh'"
 
     def __init__(
         self,
         gate: str | Callable = "sigmoid",
+        *,
         use_bias: bool = True,
         kernel_initializer: Initializer = "glorot_uniform",
         kernel_regularizer: Regularizer = None,
