@@ -437,6 +437,8 @@ def test_channel_shuffle_names_what_it_misses():
         keras_se.checks,
         keras_se.config,
         keras_se.layers.channel,
+        keras_se.layers.static,
+        keras_se.layers.scale,
         keras_se.layers.spatial,
         keras_se.layers.concurrent,
         blocks.parts,
