@@ -26,7 +26,13 @@ from keras_se.config import (
     SEConfig,
 )
 from keras_se.counting import complexity
-from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
+from keras_se.layers import (
+    ChannelScale,
+    ConcurrentSqueezeExcite,
+    SpatialSqueezeExcite,
+    SqueezeExcite,
+    StaticSqueezeExcite,
+)
 
 if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
     from keras_se import blocks as blocks
@@ -40,6 +46,8 @@ __all__ = [
     "SqueezeExcite",
     "SpatialSqueezeExcite",
     "ConcurrentSqueezeExcite",
+    "StaticSqueezeExcite",
+    "ChannelScale",
     "PAPER",
     "MOBILE",
     "SERVER",

@@ -17,7 +17,7 @@ from keras_se.checks import (
     check_number,
 )
 
-KINDS = ("cse", "sse", "scse")
+KINDS = ("cse", "sse", "scse", "static")
 POOLS = ("avg", "max", "avg+max", None)
 GATES = ("sigmoid", "hard_sigmoid", "tanh", "relu")
 AGGREGATES = ("add", "max", "mul", "concat")
@@ -37,7 +37,8 @@ class SEConfig:
     one where that is less than `round_limit` of the value or less than `min_channels`.
 
     Args:
-        kind: `"cse"` (gate per channel), `"sse"` (gate per position) or `"scse"` (both).
+        kind: `"cse"` (gate per channel), `"sse"` (gate per position), `"scse"` (both) or
+            `"static"` (gate per channel, learned rather than read from the input).
         reduction: Input channels over squeezed width, at least 1. Need not be an integer.
         min_channels: Least squeezed width. 0 for none: then fewer channels than `reduction`
             are an error.
@@ -66,8 +67,9 @@ class SEConfig:
 
     Source:
         Hu et al., 2018, arXiv:1709.01507 (cSE, placements, no squeeze); Roy et al., 2018,
-        arXiv:1803.02579 and 1808.08127 (sSE, scSE, aggregations); Howard et al., 2019,
-        arXiv:1905.02244 (divisor, hard sigmoid). The paper has no `min_channels`.
+        arXiv:1803.02579 and 1808.08127 (sSE, scSE, aggregations); Huang et al., 2024,
+        arXiv:2304.06345 (static); Howard et al., 2019, arXiv:1905.02244 (divisor, hard sigmoid).
+        The paper has no `min_channels`.
     """
 
     kind: str = "cse"
@@ -184,8 +186,9 @@ class SEConfig:
 def layer_of(kind: str) -> Callable[[type], type]:
     """Decorate the layer class that `SEConfig.layer` makes for `kind`."""
 
-    def enter(cls):
+    def enter(cls: Any) -> Any:
         _LAYERS[kind] = cls
+        cls.kind = kind
         return cls
 
     return enter

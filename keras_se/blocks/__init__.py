@@ -18,16 +18,8 @@ the sum and its activation, `"identity"` on the shortcut, `"conv3x3"` after the 
 The other blocks have one place for it, which they name.
 """
 
-from keras_se.blocks.plain import (
-    conv_bn,
-    depthwise_bn,
-    inception_module,
-    pool,
-    separable_block,
-    squeeze_excite,
-    unet_decoder,
-    vgg_block,
-)
+from keras_se.blocks.parts import conv_bn, depthwise_bn, pool, squeeze_excite
+from keras_se.blocks.plain import inception_module, separable_block, unet_decoder, vgg_block
 from keras_se.blocks.residual import (
     basic_block,
     bottleneck_block,

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import layers
 
-from keras_se.blocks.plain import (
+from keras_se.blocks.parts import (
     Activation,
     Tensor,
     channel_axis,
@@ -13,15 +13,15 @@ from keras_se.blocks.plain import (
     pool,
     squeeze_excite,
 )
-from keras_se.checks import check_known
+from keras_se.checks import check_count, check_flag, check_known, check_number
 from keras_se.config import SEConfig
 
 
 def basic_block(
     x: Tensor,
     filters: int,
-    strides: int = 1,
     *,
+    strides: int = 1,
     se: SEConfig | None = None,
     activation: Activation = "relu",
     name: str,
@@ -32,13 +32,21 @@ def basic_block(
         y = activation(shortcut(x) + se(conv3x3(conv3x3(x))))
 
     Args:
-        x: Tensor.
+        x: Tensor `(batch, height, width, channels)`.
         filters: Output channels. The shortcut is a 1x1 convolution where they or the size change.
         strides: Of the first convolution and the shortcut.
         se: `SEConfig` with its placement, or None. `"conv3x3"` is after the first convolution.
         activation: After the first convolution and after the sum.
         name: Prefix of the layers' names.
         **options: For `conv_bn`.
+
+    Returns:
+        Tensor `(batch, height / strides, width / strides, filters)`, sizes rounded up.
+
+    Raises:
+        ValueError: A value is out of its range, a name is not known, or the two sides of the sum
+            have other channels.
+        TypeError: A value is of the wrong kind.
 
     Source:
         He et al., 2016, arXiv:1512.03385; Hu et al., 2018, figure 3.
@@ -56,8 +64,8 @@ def basic_block(
 def bottleneck_block(
     x: Tensor,
     filters: int,
-    strides: int = 1,
     *,
+    strides: int = 1,
     se: SEConfig | None = None,
     width: int | None = None,
     first_width: int | None = None,
@@ -73,7 +81,7 @@ def bottleneck_block(
         y = activation(shortcut(x) + se(conv1x1(conv3x3(conv1x1(x)))))
 
     Args:
-        x: Tensor.
+        x: Tensor `(batch, height, width, channels)`.
         filters: Output channels. The shortcut is a convolution where they or the size change.
         strides: Of the block.
         se: `SEConfig` with its placement, or None.
@@ -87,18 +95,30 @@ def bottleneck_block(
         name: Prefix of the layers' names.
         **options: For `conv_bn`.
 
+    Returns:
+        Tensor `(batch, height / strides, width / strides, filters)`, sizes rounded up.
+
+    Raises:
+        ValueError: A value is out of its range, a name is not known, or the two sides of the sum
+            have other channels.
+        TypeError: A value is of the wrong kind.
+
     Source:
         He et al., 2016, arXiv:1512.03385; Xie et al., 2017, arXiv:1611.05431; Hu et al., 2018.
     """
-    width = filters // 4 if width is None else width
+    where = f" in block {name!r}"
+    check_flag("stride_in_first", stride_in_first, where)
+    width = _width("width", width, filters // 4, where)
+    first_width = _width("first_width", first_width, width, where)
     first, second = (strides, 1) if stride_in_first else (1, strides)
-    options = {"activation": activation, **options}
     place = _Placer(se, name)
     y = place("pre", x)
-    y = conv_bn(y, first_width or width, 1, first, name=f"{name}_1", **options)
-    y = conv_bn(y, width, 3, second, groups=groups, name=f"{name}_2", **options)
+    y = conv_bn(y, first_width, 1, first, activation=activation, name=f"{name}_1", **options)
+    y = conv_bn(
+        y, width, 3, second, groups=groups, activation=activation, name=f"{name}_2", **options
+    )
     y = place("conv3x3", y)
-    y = conv_bn(y, filters, 1, name=f"{name}_3", **options | {"activation": None})
+    y = conv_bn(y, filters, 1, activation=None, name=f"{name}_3", **options)
     y = place("standard", y)
     shortcut = _shortcut(x, filters, strides, shortcut_kernel, name, options)
     return _add(place("identity", shortcut), y, activation, place, name)
@@ -107,8 +127,8 @@ def bottleneck_block(
 def inverted_residual(
     x: Tensor,
     filters: int,
-    strides: int = 1,
     *,
+    strides: int = 1,
     expanded: int | None = None,
     kernel_size: int | tuple[int, int] = 3,
     se: SEConfig | None = None,
@@ -123,7 +143,7 @@ def inverted_residual(
         y = x + project(se(depthwise(expand(x))))  # no sum where size or channels change
 
     Args:
-        x: Tensor.
+        x: Tensor `(batch, height, width, channels)`.
         filters: Output channels.
         strides: Of the depthwise convolution.
         expanded: Channels between; None for six times the input's. No expanding convolution
@@ -140,6 +160,14 @@ def inverted_residual(
         name: Prefix of the layers' names.
         **options: For `conv_bn` and `depthwise_bn`.
 
+    Returns:
+        Tensor `(batch, height / strides, width / strides, filters)`, sizes rounded up.
+
+    Raises:
+        ValueError: A value is out of its range, a name is not known, or the two sides of the sum
+            have other channels.
+        TypeError: A value is of the wrong kind.
+
     Example: EfficientNet's, whose reduction counts from the block's input.
 
     >>> import keras
@@ -152,19 +180,20 @@ def inverted_residual(
         Sandler et al., 2018, arXiv:1801.04381; Howard et al., 2019, arXiv:1905.02244; Tan and
         Le, 2019, arXiv:1905.11946.
     """
-    check_known("se_on", se_on, ("expanded", "projected"))
+    where = f" in block {name!r}"
+    check_known("se_on", se_on, ("expanded", "projected"), where=where)
+    check_number("drop_rate", drop_rate, 0, 1, "For no dropping, pass 0.", where)
     channels = x.shape[channel_axis()]
-    expanded = 6 * channels if expanded is None else expanded
-    options = {"activation": activation, **options}
+    wide = _width("expanded", expanded, 6 * channels, where)
     place = _Placer(se, name)
     y = place("pre", x)
-    if expanded != channels:
-        y = conv_bn(y, expanded, name=f"{name}_1", **options)
-    y = depthwise_bn(y, kernel_size, strides, name=f"{name}_2", **options)
+    if wide != channels:
+        y = conv_bn(y, wide, activation=activation, name=f"{name}_1", **options)
+    y = depthwise_bn(y, kernel_size, strides, activation=activation, name=f"{name}_2", **options)
     y = place("conv3x3", y)
     if se_on == "expanded":
         y = place("standard", y)
-    y = conv_bn(y, filters, name=f"{name}_3", **options | {"activation": None})
+    y = conv_bn(y, filters, activation=None, name=f"{name}_3", **options)
     if se_on == "projected":
         y = place("standard", y)
     if strides != 1 or channels != filters:
@@ -177,8 +206,8 @@ def inverted_residual(
 def shuffle_unit(
     x: Tensor,
     filters: int,
-    strides: int = 1,
     *,
+    strides: int = 1,
     groups: int = 3,
     first_groups: int | None = None,
     width: int | None = None,
@@ -192,7 +221,7 @@ def shuffle_unit(
         y = relu(concatenate(average_pool(x), se(branch(x))))  # strides 2
 
     Args:
-        x: Tensor, of known height and width.
+        x: Tensor `(batch, height, width, channels)`, height and width known.
         filters: Output channels, with strides 2 counting those of the input that are passed on.
         strides: 1 or 2.
         groups: Of both 1x1 convolutions.
@@ -202,14 +231,29 @@ def shuffle_unit(
         name: Prefix of the layers' names.
         **options: For `conv_bn` and `depthwise_bn`.
 
+    Returns:
+        Tensor `(batch, height / strides, width / strides, filters)`, sizes rounded up.
+
+    Raises:
+        ValueError: `strides` is another number, the size is not known, `groups` does not divide
+            the channels, or as in `bottleneck_block`.
+        TypeError: A value is of the wrong kind.
+
     Source:
         Zhang et al., 2017, arXiv:1707.01083, figure 2; SE's place is that of a residual block.
     """
-    width = filters // 4 if width is None else width
+    where = f" in block {name!r}"
+    if strides not in (1, 2):
+        raise ValueError(
+            f"`strides` of a shuffle unit must be 1 or 2. Received: strides={strides!r}{where}. "
+            f"For a larger step, use several units."
+        )
+    width = _width("width", width, filters // 4, where)
     branch_filters = filters if strides == 1 else filters - x.shape[channel_axis()]
     place = _Placer(se, name)
     y = place("pre", x)
-    y = conv_bn(y, width, groups=first_groups or groups, name=f"{name}_1", **options)
+    first_groups = groups if first_groups is None else first_groups
+    y = conv_bn(y, width, groups=first_groups, name=f"{name}_1", **options)
     y = shuffle_channels(y, groups, name=f"{name}_shuffle")
     y = depthwise_bn(y, 3, strides, activation=None, name=f"{name}_2", **options)
     y = place("conv3x3", y)
@@ -225,8 +269,16 @@ def shuffle_unit(
 def shuffle_channels(x: Tensor, groups: int, *, name: str) -> Tensor:
     """Deal the channels of each group out to all groups: (g, n) becomes (n, g).
 
-    Height and width must be known, but for one; the layers are `NAME_split`, `NAME_swap` and
-    `NAME_join`.
+    Args:
+        x: Tensor `(batch, height, width, channels)`; height or width may be unknown, not both.
+        groups: Groups of channels.
+        name: Prefix: the layers are `NAME_split`, `NAME_swap` and `NAME_join`.
+
+    Returns:
+        Tensor of the same shape.
+
+    Raises:
+        ValueError: The size is not known, or `groups` does not divide the channels.
     """
     shape = list(x.shape[1:])
     axis = channel_axis() % 4 - 1  # without the batch
@@ -256,11 +308,18 @@ class _Placer:
         return squeeze_excite(x, self.se if here else None, name=f"{self.name}_se")
 
 
+def _width(argument, width, default, where):
+    if width is None:
+        return default
+    check_count(argument, width, 1, f"For the default, {default}, leave it out.", where)
+    return width
+
+
 def _shortcut(x, filters, strides, kernel_size, name, options):
     if strides == 1 and x.shape[channel_axis()] == filters:
         return x
-    options = options | {"activation": None}
-    return conv_bn(x, filters, kernel_size, strides, name=f"{name}_shortcut", **options)
+    name = f"{name}_shortcut"
+    return conv_bn(x, filters, kernel_size, strides, activation=None, name=name, **options)
 
 
 def _add(shortcut, y, activation, place, name):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import doctest
+import inspect
 from functools import partial
 
 import keras
@@ -172,7 +173,7 @@ def test_tutorial_network_of_basic_blocks():
     for stage, (filters, count) in enumerate(((64, 3), (128, 4), (256, 6), (512, 2))):
         for i in range(count):
             strides = 2 if stage and not i else 1
-            x = blocks.basic_block(x, filters, strides, se=se, name=f"stage{stage}_{i}")
+            x = blocks.basic_block(x, filters, strides=strides, se=se, name=f"stage{stage}_{i}")
     x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, keras.layers.Dense(1000)(x))
     added = sum(2 * c * max(c // 16, 8) * n for c, n in ((64, 3), (128, 4), (256, 6), (512, 2)))
@@ -325,7 +326,7 @@ def test_off_is_the_block_without_the_layer(block):
 
 
 @pytest.mark.parametrize("block", ALL, ids=IDS)
-def test_channels_first_has_the_same_weights(block):
+def test_channels_first_is_channels_last_transposed(block):
     last = build(block, se=HALVING)
     before = keras.config.image_data_format()
     keras.config.set_image_data_format("channels_first")
@@ -334,8 +335,11 @@ def test_channels_first_has_the_same_weights(block):
     finally:
         keras.config.set_image_data_format(before)
     assert [w.shape for w in first.weights] == [w.shape for w in last.weights]
-    shape = last.output_shape
-    assert first.output_shape == (shape[0], shape[3], *shape[1:3])
+    randomize(last)
+    first.set_weights(last.get_weights())
+    x = images(2, 6, 6, 8)
+    y = keras.ops.convert_to_numpy(first(np.moveaxis(x, -1, 1)))
+    close(last(x), np.moveaxis(y, 1, -1))
 
 
 @pytest.mark.parametrize("block", ALL, ids=IDS)
@@ -362,6 +366,64 @@ def test_unknown_words_are_refused_with_the_known_ones():
         build(blocks.inverted_residual, filters=8, se_on="input")
 
 
+@pytest.mark.parametrize(
+    ("block", "options", "message"),
+    [
+        (blocks.conv_bn, {"filters": True}, r"`filters` must be an integer.*block 'b'"),
+        (blocks.conv_bn, {"filters": 8.0}, r"`filters` must be an integer.*block 'b'"),
+        (blocks.conv_bn, {"filters": 0}, r"`filters` must be at least 1.*block 'b'"),
+        (blocks.conv_bn, {"use_bias": "no"}, r"`use_bias` must be True or False.*block 'b'"),
+        (blocks.conv_bn, {"batch_norm": "no"}, r"`batch_norm` must be True or False"),
+        (blocks.conv_bn, {"epsilon": -1e-3}, r"`epsilon` must be .* from 0.*Keras's own is 1e-3"),
+        (blocks.conv_bn, {"epsilon": float("nan")}, r"`epsilon` must be a finite number"),
+        (blocks.conv_bn, {"momentum": 99}, r"`momentum` must be .* from 0 to 1"),
+        (blocks.conv_bn, {"activation": "rleu"}, r"`activation` must.*Did you mean .*'relu'"),
+        (blocks.conv_bn, {"kernel_initializer": "he"}, r"`kernel_initializer` must.*block 'b'"),
+        (blocks.depthwise_bn, {"kernel_initializer": "foo"}, r"`kernel_initializer` must"),
+        (blocks.depthwise_bn, {"use_bias": 1}, r"`use_bias` must be True or False"),
+        (blocks.pool, {"padding": "foo"}, r"`padding` must.*layer 'b'.*Choose from 'same', 'val"),
+        (blocks.vgg_block, {"filters": 8, "convs": 0}, r"`convs` must be at least 1"),
+        (blocks.inception_module, {"branches": []}, r"at least one branch.*block 'b'.*list of li"),
+        (blocks.unet_decoder, {"interpolation": "cubic"}, r"`interpolation` must.*'bilinear'"),
+        (blocks.bottleneck_block, {"width": 0}, r"`width` must be at least 1"),
+        (blocks.bottleneck_block, {"first_width": 0}, r"`first_width` must be at least 1"),
+        (blocks.bottleneck_block, {"stride_in_first": "2x2"}, r"`stride_in_first` must be True"),
+        (blocks.inverted_residual, {"expanded": 0}, r"`expanded` must.*default, 48, leave it out"),
+        (blocks.inverted_residual, {"drop_rate": 2, "strides": 2}, r"`drop_rate` must be .* to 1"),
+        (blocks.shuffle_unit, {"strides": 3}, r"must be 1 or 2.*block 'b'.*use several units"),
+    ],
+)
+def test_bad_values_are_refused_by_name(block, options, message):
+    given = {"filters": 8} if "filters" in inspect.signature(block).parameters else {}
+    given |= {"skip": None} if block is blocks.unet_decoder else {}
+    with pytest.raises((TypeError, ValueError), match=message):
+        build(block, **given | options)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        blocks.separable_block,
+        blocks.vgg_block,
+        blocks.basic_block,
+        blocks.bottleneck_block,
+        blocks.inverted_residual,
+        blocks.shuffle_unit,
+    ],
+)
+def test_only_the_channels_go_without_a_name(block):
+    # What a third number would be differs between libraries: strides, kernel, expansion.
+    with pytest.raises(TypeError, match="positional argument"):
+        block(keras.Input((6, 6, 8)), 8, 2, name="b")
+
+
+@pytest.mark.parametrize("name", blocks.__all__)
+def test_every_block_tells_its_shapes_and_errors(name):
+    text = inspect.getdoc(getattr(blocks, name))
+    assert "Returns:\n    Tensor" in text
+    assert "Raises:" in text or "errors are those of `conv_bn`" in text
+
+
 def test_channel_shuffle_names_what_it_misses():
     with pytest.raises(ValueError, match=r"known size.*at 's'.*Give the model's Input its height"):
         blocks.shuffle_channels(keras.Input((None, None, 6)), 3, name="s")
@@ -372,10 +434,14 @@ def test_channel_shuffle_names_what_it_misses():
 @pytest.mark.parametrize(
     "module",
     [
+        keras_se.checks,
         keras_se.config,
         keras_se.layers.channel,
+        keras_se.layers.static,
+        keras_se.layers.scale,
         keras_se.layers.spatial,
         keras_se.layers.concurrent,
+        blocks.parts,
         blocks.plain,
         blocks.residual,
     ],
