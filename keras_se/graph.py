@@ -124,6 +124,22 @@ def open_layer(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
     return _twin(layer, {}).call(*args, **kwargs)
 
 
+def read_inside(node: Node) -> Graph:
+    """Read what the `call` of a node's layer consists of, layers in it as nodes.
+
+    Raises:
+        TypeError: It does not consist of Keras layers and operations.
+    """
+    graph = Graph(node.inputs)
+
+    def opener(operation):
+        return functools.partial(open_layer, operation) if operation is node.operation else None
+
+    path = tuple(node.path.split("/")[:-1])
+    graph.outputs = _read_operation(node.operation, node.args, node.kwargs, path, opener, graph)
+    return graph
+
+
 def _twin(value, twins) -> Any:
     """A layer with the same weights whose own lists, and those of the layers in it, are copies.
 
