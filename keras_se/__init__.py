@@ -13,7 +13,6 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError(advice(error.name)) from None
 
-from keras_se.complexity import complexity  # before any import of its module can hide it
 from keras_se.config import (
     EFFICIENTNET,
     MOBILE,
@@ -26,6 +25,7 @@ from keras_se.config import (
     TORCHVISION,
     SEConfig,
 )
+from keras_se.counting import complexity
 from keras_se.layers import (
     ChannelScale,
     ConcurrentSqueezeExcite,
