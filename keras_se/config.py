@@ -21,7 +21,7 @@ KINDS = ("cse", "sse", "scse", "static")
 POOLS = ("avg", "max", "avg+max", None)
 GATES = ("sigmoid", "hard_sigmoid", "tanh", "relu")
 AGGREGATES = ("add", "max", "mul", "concat")
-PLACEMENTS = ("standard", "pre", "post", "identity", "conv3x3")
+PLACEMENTS = ("standard", "expanded", "projected", "pre", "post", "identity", "conv3x3")
 
 _LAYERS: dict[str, Any] = {}  # each kind's layer; those of keras_se.layers enter themselves
 
@@ -50,8 +50,9 @@ class SEConfig:
         use_bias: Whether the convolutions have biases.
         aggregate: How scSE joins its branches: `"add"`, `"max"`, `"mul"`, or `"concat"`, which
             doubles the channels.
-        placement: Where a residual block of `keras_se.blocks` has its SE: `"standard"`, `"pre"`,
-            `"post"`, `"identity"` or `"conv3x3"`.
+        placement: Where a block of `keras_se.blocks` has its SE: `"standard"`, which is where the
+            block's paper has it, `"expanded"`, `"projected"`, `"pre"`, `"post"`, `"identity"` or
+            `"conv3x3"`. Each block lists the places that it has.
         round_limit: Least fraction of channels / reduction that rounding to `divisor` may keep.
 
     Raises:

@@ -18,8 +18,8 @@ from typing import Any
 
 import keras
 
-#: For each operation, None to keep it, or a function of its arguments to read in its place.
-Opener = Callable[[keras.Operation], Callable[..., Any] | None]
+#: For an operation and its path, None to keep it, or a function of its arguments to read instead.
+Opener = Callable[[keras.Operation, str], Callable[..., Any] | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class Graph:
         return read
 
 
-def trace(model: keras.Model, opener: Opener = lambda operation: None) -> Graph:
+def trace(model: keras.Model, opener: Opener = lambda operation, path: None) -> Graph:
     """Read a functional or sequential model into a flat `Graph`.
 
     Args:
@@ -225,7 +225,7 @@ def _read_operation(operation, args, kwargs, path, opener, graph):
         check_functional(operation)
         refs = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]
         return _read_model(_flat(operation), refs, path, opener, graph)
-    function = opener(operation)
+    function = opener(operation, "/".join(path))
     if function is None:
         specs = _replace(Ref, lambda ref: ref.spec, args, kwargs)
         outputs: Any = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
@@ -252,9 +252,19 @@ def _read_operation(operation, args, kwargs, path, opener, graph):
         raise TypeError(
             f"Layer {'/'.join(path)!r} of class {kind} must be readable as Keras layers and "
             f"operations. Reading it failed with {type(error).__name__}: {_reason(error)} "
-            f"Say what it computes with `@mobile.lowering_rule({kind})`."
+            f"{_remedy(operation)}"
         ) from error
     return _read_model(opened, refs, path, opener, graph)
+
+
+def _remedy(layer):
+    if isinstance(layer, keras.layers.Lambda):
+        return (
+            "Write its function in keras.ops, which can be read, or write a layer of its own and "
+            "say what that computes with `@mobile.lowering_rule(YourLayer)`."
+        )
+    kind = type(layer).__name__
+    return f"Say what it computes with `@mobile.lowering_rule({kind})`."
 
 
 def _reason(error):

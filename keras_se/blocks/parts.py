@@ -1,7 +1,7 @@
 """What blocks are made of: convolution with BatchNorm and activation, pooling, SE."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -24,28 +24,39 @@ Activation = str | Callable | None
 PADDINGS = ("same", "valid", "symmetric")
 
 
+def check_place(se: Any, places: Sequence[str], name: str) -> None:
+    """Raise unless `se` is None or an SEConfig whose placement is one of a block's `places`."""
+    if se is None:
+        return
+    if not isinstance(se, SEConfig):
+        raise TypeError(
+            f"`se` must be an SEConfig or None. Received: se={se!r} of type {type(se).__name__} "
+            f"for {name!r}. For the paper's block, pass se=keras_se.PAPER."
+        )
+    if se.placement not in places:
+        raise ValueError(
+            f"`placement` must be a place that the block has. Received: placement="
+            f"{se.placement!r} for {name!r}. Choose from {', '.join(map(repr, places))}."
+        )
+
+
 def squeeze_excite(x: Tensor, se: SEConfig | None, *, name: str) -> Tensor:
     """Rescale `x` by the layer of an `SEConfig`, called `name`; None leaves `x` as it is.
 
     Args:
         x: Tensor `(batch, height, width, channels)`.
-        se: `SEConfig`, or None.
+        se: `SEConfig` of placement `"standard"`, as here there is no other, or None.
         name: The layer's name.
 
     Returns:
         Tensor of the same shape; of twice the channels for scSE with `aggregate="concat"`.
 
     Raises:
+        ValueError: `se` has another placement.
         TypeError: `se` is neither of the two.
     """
-    if se is None:
-        return x
-    if not isinstance(se, SEConfig):
-        raise TypeError(
-            f"`se` must be an SEConfig or None. Received: se={se!r} of type {type(se).__name__} "
-            f"for layer {name!r}. For the paper's block, pass se=keras_se.PAPER."
-        )
-    return se.layer(name=name)(x)
+    check_place(se, ("standard",), name)
+    return x if se is None else se.layer(name=name)(x)
 
 
 def conv_bn(

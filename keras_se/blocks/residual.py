@@ -8,13 +8,16 @@ from keras_se.blocks.parts import (
     Activation,
     Tensor,
     channel_axis,
+    check_place,
     conv_bn,
     depthwise_bn,
     pool,
-    squeeze_excite,
 )
-from keras_se.checks import check_count, check_flag, check_known, check_number
+from keras_se.checks import check_count, check_flag, check_number
 from keras_se.config import SEConfig
+
+PLACES = ("standard", "pre", "post", "identity", "conv3x3")
+INVERTED_PLACES = ("standard", "expanded", "projected", "pre", "post", "identity")
 
 
 def basic_block(
@@ -35,7 +38,8 @@ def basic_block(
         x: Tensor `(batch, height, width, channels)`.
         filters: Output channels. The shortcut is a 1x1 convolution where they or the size change.
         strides: Of the first convolution and the shortcut.
-        se: `SEConfig` with its placement, or None. `"conv3x3"` is after the first convolution.
+        se: `SEConfig`, or None. Its places are `"standard"`, on the branch before the sum, `"pre"`,
+            `"post"`, `"identity"`, and `"conv3x3"`, after the first convolution.
         activation: After the first convolution and after the sum.
         name: Prefix of the layers' names.
         **options: For `conv_bn`.
@@ -44,14 +48,14 @@ def basic_block(
         Tensor `(batch, height / strides, width / strides, filters)`, sizes rounded up.
 
     Raises:
-        ValueError: A value is out of its range, a name is not known, or the two sides of the sum
-            have other channels.
+        ValueError: A value is out of its range, a name is not known, the block has no such place
+            for SE, or the two sides of the sum have other channels.
         TypeError: A value is of the wrong kind.
 
     Source:
         He et al., 2016, arXiv:1512.03385; Hu et al., 2018, figure 3.
     """
-    place = _Placer(se, name)
+    place = _Placer(se, name, PLACES)
     y = place("pre", x)
     y = conv_bn(y, filters, 3, strides, activation=activation, name=f"{name}_1", **options)
     y = place("conv3x3", y)
@@ -84,7 +88,8 @@ def bottleneck_block(
         x: Tensor `(batch, height, width, channels)`.
         filters: Output channels. The shortcut is a convolution where they or the size change.
         strides: Of the block.
-        se: `SEConfig` with its placement, or None.
+        se: `SEConfig`, or None. Its places are `"standard"`, on the branch before the sum, `"pre"`,
+            `"post"`, `"identity"`, and `"conv3x3"`.
         width: Channels of the 3x3 convolution; None for a quarter of `filters`.
         first_width: Channels of the first 1x1 convolution; None for `width`. SENet-154 has half.
         groups: Of the 3x3 convolution; ResNeXt-50 32x4d has 32 and twice the width.
@@ -99,8 +104,8 @@ def bottleneck_block(
         Tensor `(batch, height / strides, width / strides, filters)`, sizes rounded up.
 
     Raises:
-        ValueError: A value is out of its range, a name is not known, or the two sides of the sum
-            have other channels.
+        ValueError: A value is out of its range, a name is not known, the block has no such place
+            for SE, or the two sides of the sum have other channels.
         TypeError: A value is of the wrong kind.
 
     Source:
@@ -111,7 +116,7 @@ def bottleneck_block(
     width = _width("width", width, filters // 4, where)
     first_width = _width("first_width", first_width, width, where)
     first, second = (strides, 1) if stride_in_first else (1, strides)
-    place = _Placer(se, name)
+    place = _Placer(se, name, PLACES)
     y = place("pre", x)
     y = conv_bn(y, first_width, 1, first, activation=activation, name=f"{name}_1", **options)
     y = conv_bn(
@@ -132,7 +137,6 @@ def inverted_residual(
     expanded: int | None = None,
     kernel_size: int | tuple[int, int] = 3,
     se: SEConfig | None = None,
-    se_on: str = "expanded",
     activation: Activation = "relu6",
     drop_rate: float = 0.0,
     name: str,
@@ -149,11 +153,10 @@ def inverted_residual(
         expanded: Channels between; None for six times the input's. No expanding convolution
             where they equal the input's.
         kernel_size: Of the depthwise convolution.
-        se: `SEConfig`, or None. Its placements `"pre"`, `"post"` and `"identity"` are as in any
-            residual block, the last only where there is a sum; `"conv3x3"` is after the depthwise
-            convolution, `"standard"` where `se_on` says.
-        se_on: `"expanded"` as published, or `"projected"`, on the narrow tensor before the sum:
-            on int8 runtimes cheaper by about the expansion.
+        se: `SEConfig`, or None. Its places are `"standard"` or `"expanded"`, both after the
+            depthwise convolution; `"projected"`, on the narrow tensor before the sum, on int8
+            runtimes cheaper by about the expansion; `"pre"`, `"post"`, and `"identity"`, which a
+            block without a sum leaves out.
         activation: After expanding and after the depthwise convolution; none after projecting.
         drop_rate: Fraction of the samples whose branch is dropped in training, where there is a
             sum (EfficientNet).
@@ -164,8 +167,8 @@ def inverted_residual(
         Tensor `(batch, height / strides, width / strides, filters)`, sizes rounded up.
 
     Raises:
-        ValueError: A value is out of its range, a name is not known, or the two sides of the sum
-            have other channels.
+        ValueError: A value is out of its range, a name is not known, the block has no such place
+            for SE, or the two sides of the sum have other channels.
         TypeError: A value is of the wrong kind.
 
     Example: EfficientNet's, whose reduction counts from the block's input.
@@ -181,21 +184,17 @@ def inverted_residual(
         Le, 2019, arXiv:1905.11946.
     """
     where = f" in block {name!r}"
-    check_known("se_on", se_on, ("expanded", "projected"), where=where)
     check_number("drop_rate", drop_rate, 0, 1, "For no dropping, pass 0.", where)
     channels = x.shape[channel_axis()]
     wide = _width("expanded", expanded, 6 * channels, where)
-    place = _Placer(se, name)
+    place = _Placer(se, name, INVERTED_PLACES, standard="expanded")
     y = place("pre", x)
     if wide != channels:
         y = conv_bn(y, wide, activation=activation, name=f"{name}_1", **options)
     y = depthwise_bn(y, kernel_size, strides, activation=activation, name=f"{name}_2", **options)
-    y = place("conv3x3", y)
-    if se_on == "expanded":
-        y = place("standard", y)
+    y = place("expanded", y)
     y = conv_bn(y, filters, activation=None, name=f"{name}_3", **options)
-    if se_on == "projected":
-        y = place("standard", y)
+    y = place("projected", y)
     if strides != 1 or channels != filters:
         return place("post", y)
     if drop_rate:
@@ -227,7 +226,9 @@ def shuffle_unit(
         groups: Of both 1x1 convolutions.
         first_groups: Of the first one; None for `groups`. The network's first unit has 1.
         width: Channels between; None for a quarter of `filters`.
-        se: `SEConfig` with its placement, or None.
+        se: `SEConfig`, or None. Its places are `"standard"`, on the branch before the sum or the
+            concatenation, `"pre"`, `"post"`, `"identity"`, and `"conv3x3"`, after the depthwise
+            convolution.
         name: Prefix of the layers' names.
         **options: For `conv_bn` and `depthwise_bn`.
 
@@ -236,7 +237,7 @@ def shuffle_unit(
 
     Raises:
         ValueError: `strides` is another number, the size is not known, `groups` does not divide
-            the channels, or as in `bottleneck_block`.
+            the channels, or as `bottleneck_block`.
         TypeError: A value is of the wrong kind.
 
     Source:
@@ -250,7 +251,7 @@ def shuffle_unit(
         )
     width = _width("width", width, filters // 4, where)
     branch_filters = filters if strides == 1 else filters - x.shape[channel_axis()]
-    place = _Placer(se, name)
+    place = _Placer(se, name, PLACES)
     y = place("pre", x)
     first_groups = groups if first_groups is None else first_groups
     y = conv_bn(y, width, groups=first_groups, name=f"{name}_1", **options)
@@ -280,6 +281,7 @@ def shuffle_channels(x: Tensor, groups: int, *, name: str) -> Tensor:
     Raises:
         ValueError: The size is not known, or `groups` does not divide the channels.
     """
+    check_count("groups", groups, 1, "Channels are dealt out from so many groups.", f" at {name!r}")
     shape = list(x.shape[1:])
     axis = channel_axis() % 4 - 1  # without the batch
     if shape.count(None) > 1 or shape[axis] % groups:
@@ -300,12 +302,13 @@ def shuffle_channels(x: Tensor, groups: int, *, name: str) -> Tensor:
 class _Placer:
     """Applies SE at the one place that its placement names; `place(at, x)` elsewhere is `x`."""
 
-    def __init__(self, se, name):
-        self.se, self.name = se, name
+    def __init__(self, se, name, places, standard="standard"):
+        check_place(se, places, name)
+        self.se, self.name = se, f"{name}_se"
+        self.at = standard if se is None or se.placement == "standard" else se.placement
 
     def __call__(self, at, x):
-        here = self.se is not None and getattr(self.se, "placement", at) == at
-        return squeeze_excite(x, self.se if here else None, name=f"{self.name}_se")
+        return x if self.se is None or self.at != at else self.se.layer(name=self.name)(x)
 
 
 def _width(argument, width, default, where):

@@ -133,7 +133,6 @@ def body(network: Inverted, options: Options, x: Tensor) -> tuple[Tensor, Featur
                 expanded=x.shape[-1] * row.expansion,
                 kernel_size=row.kernel,
                 se=se,
-                se_on=settings["se_on"],
                 drop_rate=settings.get("drop_connect", 0.0) * index / total,
                 name=network.block_name.format(
                     stage=stage, letter=chr(ord("a") + repeat), index=index
@@ -148,7 +147,7 @@ def body(network: Inverted, options: Options, x: Tensor) -> tuple[Tensor, Featur
     return x, features
 
 
-_MOBILE = {"padding": "same", "se_on": "expanded"}
+_MOBILE = {"padding": "same"}
 
 NETWORKS = (
     Inverted(

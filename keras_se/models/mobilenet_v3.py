@@ -122,7 +122,6 @@ def body(network: MobileNetV3, options: Options, x: Tensor) -> tuple[Tensor, Fea
             expanded=_expanded(x, row, came_in),
             kernel_size=3 if network.minimalistic else row.kernel,
             se=se,
-            se_on=options.settings["se_on"],
             activation=RE if network.minimalistic else row.activation,
             padding=padding,
             dilation=dilation,
@@ -167,7 +166,7 @@ def _network(name, rows, last, minimalistic=False):
         last=last,
         minimalistic=minimalistic,
         dropout=0.2,
-        settings={"padding": "same", "output_stride": 32, "se_on": "expanded"},
+        settings={"padding": "same", "output_stride": 32},
     )
 
 

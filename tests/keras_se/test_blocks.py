@@ -12,7 +12,6 @@ import pytest
 import keras_se
 from keras_se import SEConfig, blocks
 
-PLACEMENTS = ("standard", "pre", "post", "identity", "conv3x3")
 # With zero kernels and no bias the gate is sigmoid(0): SE halves whatever it stands on.
 HALVING = SEConfig(reduction=4, min_channels=1, use_bias=False)
 
@@ -181,7 +180,7 @@ def test_tutorial_network_of_basic_blocks():
     assert trainable(model) == expected == 17_202_984
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("placement", blocks.residual.PLACES)
 @pytest.mark.parametrize(
     ("function", "options", "middle", "last"),
     [
@@ -256,15 +255,61 @@ def test_inverted_residual_is_that_of_keras_applications_mobilenet_v3():
 
 def test_inverted_residual_may_rescale_the_narrow_tensor():
     options = {"filters": 8, "expanded": 48}
+    counts = {}
+    for placement in ("expanded", "projected"):
+        se = dataclasses.replace(HALVING, placement=placement)
+        model = build(blocks.inverted_residual, se=se, **options)
+        counts[placement] = model.get_layer("b_se").count_params()
+    assert counts == {"expanded": 2 * 48 * 12, "projected": 2 * 8 * 2}
+
+
+@pytest.mark.parametrize("placement", blocks.residual.INVERTED_PLACES)
+def test_se_of_an_inverted_residual_stands_where_its_placement_says(placement):
+    se = dataclasses.replace(HALVING, placement=placement)
+    model, tap, rest = twins(blocks.inverted_residual, se, filters=8, expanded=48)
     x = images(2, 6, 6, 8)
-    narrow, tap, _ = twins(blocks.inverted_residual, HALVING, se_on="projected", **options)
-    (projected,) = tap(x, "b_3_bn")
-    close(narrow(x), projected / 2 + x)
-    assert narrow.get_layer("b_se").count_params() == 2 * 8 * 2
-    wide, tap, rest = twins(blocks.inverted_residual, HALVING, **options)
-    (depthwise,) = tap(x, "b_2_act")
-    close(wide(x), rest(depthwise / 2, "b_2_act", "b_3_bn") + x)
-    assert wide.get_layer("b_se").count_params() == 2 * 48 * 12
+    depthwise, projected = tap(x, "b_2_act", "b_3_bn")
+    expected = {
+        "standard": lambda: rest(depthwise / 2, "b_2_act", "b_3_bn") + x,
+        "expanded": lambda: rest(depthwise / 2, "b_2_act", "b_3_bn") + x,
+        "projected": lambda: projected / 2 + x,
+        "pre": lambda: tap(x / 2, "b_3_bn")[0] + x,
+        "post": lambda: (projected + x) / 2,
+        "identity": lambda: projected + x / 2,
+    }[placement]()
+    close(model(x), expected)
+    assert names(model).count("b_se") == 1
+
+
+@pytest.mark.parametrize("placement", blocks.residual.INVERTED_PLACES)
+def test_an_inverted_residual_without_a_sum_has_all_places_but_the_shortcut(placement):
+    se = dataclasses.replace(HALVING, placement=placement)
+    model = build(blocks.inverted_residual, filters=12, se=se)
+    assert ("b_se" in names(model)) == (placement != "identity")
+
+
+@pytest.mark.parametrize("placement", blocks.residual.PLACES)
+@pytest.mark.parametrize("strides", [1, 2])
+def test_se_of_a_shuffle_unit_stands_where_its_placement_says(placement, strides):
+    se = dataclasses.replace(HALVING, placement=placement)
+    options = {"filters": 8 * strides, "strides": strides, "groups": 2, "width": 4}
+    model, tap, rest = twins(blocks.shuffle_unit, se, **options)
+    x = images(2, 6, 6, 8)
+    depthwise, branch = tap(x, "b_2_bn", "b_3_bn")
+    shortcut = x if strides == 1 else tap(x, "b_pool")[0]
+
+    def joined(branch, shortcut):
+        sum_ = branch + shortcut if strides == 1 else np.concatenate([shortcut, branch], -1)
+        return relu(sum_)
+
+    expected = {
+        "standard": lambda: joined(branch / 2, shortcut),
+        "pre": lambda: joined(tap(x / 2, "b_3_bn")[0], shortcut),
+        "post": lambda: joined(branch, shortcut) / 2,
+        "identity": lambda: joined(branch, shortcut / 2),
+        "conv3x3": lambda: joined(rest(depthwise / 2, "b_2_bn", "b_3_bn"), shortcut),
+    }[placement]()
+    close(model(x), expected)
 
 
 def test_inverted_residual_skips_what_it_does_not_need():
@@ -350,6 +395,40 @@ def test_se_of_another_kind_is_refused(block):
         build(block, se=16)
 
 
+HAS = {  # the places of each block
+    blocks.basic_block: blocks.residual.PLACES,
+    blocks.bottleneck_block: blocks.residual.PLACES,
+    blocks.shuffle_unit: blocks.residual.PLACES,
+    blocks.inverted_residual: blocks.residual.INVERTED_PLACES,
+}
+
+
+@pytest.mark.parametrize("placement", keras_se.config.PLACEMENTS)
+@pytest.mark.parametrize("block", ALL, ids=IDS)
+def test_a_place_that_a_block_does_not_have_is_refused_with_those_it_has(block, placement):
+    places = HAS.get(block.func, ("standard",))
+    se = dataclasses.replace(HALVING, placement=placement)
+    if placement in places:
+        assert any(name.endswith("_se") for name in names(build(block, se=se)))
+        return
+    listed = ", ".join(map(repr, places))
+    with pytest.raises(
+        ValueError, match=rf"a place that the block has.*placement='{placement}'.*from {listed}\."
+    ):
+        build(block, se=se)
+
+
+@pytest.mark.parametrize("block", ALL, ids=IDS)
+def test_static_se_works_in_every_block(block):
+    model = build(block, se=dataclasses.replace(HALVING, kind="static"))
+    gates = [x for x in model.layers if isinstance(x, keras_se.StaticSqueezeExcite)]
+    assert gates
+    dynamic = build(block, se=HALVING)
+    assert names(model) == names(dynamic)
+    channels = [gate.output.shape[-1] for gate in gates]
+    assert trainable(model) == trainable(dynamic) + sum(channels)  # the constants
+
+
 @pytest.mark.parametrize("placement", ["standard", "identity"])
 def test_a_sum_of_unequal_channels_is_refused(placement):
     se = SEConfig(kind="scse", aggregate="concat", placement=placement)
@@ -362,8 +441,6 @@ def test_unknown_words_are_refused_with_the_known_ones():
         build(blocks.conv_bn, filters=8, padding="full")
     with pytest.raises(ValueError, match=r"`kind` must.*Choose from 'max', 'avg'"):
         build(blocks.pool, kind="min")
-    with pytest.raises(ValueError, match=r"`se_on` must.*Choose from 'expanded', 'projected'"):
-        build(blocks.inverted_residual, filters=8, se_on="input")
 
 
 @pytest.mark.parametrize(

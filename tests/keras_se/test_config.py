@@ -202,7 +202,10 @@ BAD_VALUES = [
     ({"activation": "foo"}, "Choose from .*'relu', .*'silu'"),
     ({"gate": "hardsigmoid"}, "Choose from 'sigmoid', 'hard_sigmoid', 'tanh', 'relu'"),
     ({"aggregate": "sum"}, "Choose from 'add', 'max', 'mul', 'concat'"),
-    ({"placement": "before"}, "Choose from 'standard', 'pre', 'post', 'identity', 'conv3x3'"),
+    (
+        {"placement": "before"},
+        "Choose from 'standard', 'expanded', 'projected', 'pre', 'post', 'identity'",
+    ),
     ({"round_limit": 1.5}, "pass round_limit=0"),
 ]
 BAD_KINDS = [

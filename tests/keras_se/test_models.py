@@ -277,8 +277,8 @@ def test_networks_do_not_depend_on_each_others_arguments():
 
 def test_se_on_the_projected_tensor_is_narrower():
     wide, narrow = (
-        complexity(small("mobilenet_v2", se=PAPER, se_on=place, width=1.0))
-        for place in ("expanded", "projected")
+        complexity(small("mobilenet_v2", se=dataclasses.replace(PAPER, placement=at), width=1.0))
+        for at in ("expanded", "projected")
     )
     assert narrow.se_macs < wide.se_macs / 5  # the expansion is 6
 
