@@ -30,7 +30,7 @@ class Ref:
     spec: keras.KerasTensor  # shape and dtype; no history
 
     @property
-    def shape(self) -> tuple:
+    def shape(self) -> tuple[int | None, ...]:
         """Its shape; None where it is unknown."""
         return tuple(self.spec.shape)
 
@@ -39,10 +39,10 @@ class Ref:
 class Node:
     """One call of a layer or `keras.ops` operation; a `Ref` stands for each tensor it is given."""
 
-    operation: keras.Operation
+    operation: Any  # a layer or keras.Operation
     path: str  # its name, below those of the models and layers it is nested in
-    args: tuple
-    kwargs: dict
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     outputs: list[Ref]
 
     @property
@@ -64,7 +64,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     outputs: list[Ref] = field(default_factory=list)
 
-    def uses(self) -> Counter:
+    def uses(self) -> Counter[Ref]:
         """How many times each tensor is read; being an output of the model is one use."""
         read = Counter(ref for node in self.nodes for ref in node.inputs)
         read.update(self.outputs)
@@ -124,7 +124,23 @@ def open_layer(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
     return _twin(layer, {}).call(*args, **kwargs)
 
 
-def _twin(value, twins):
+def read_inside(node: Node) -> Graph:
+    """Read what the `call` of a node's layer consists of, layers in it as nodes.
+
+    Raises:
+        TypeError: It does not consist of Keras layers and operations.
+    """
+    graph = Graph(node.inputs)
+
+    def opener(operation):
+        return functools.partial(open_layer, operation) if operation is node.operation else None
+
+    path = tuple(node.path.split("/")[:-1])
+    graph.outputs = _read_operation(node.operation, node.args, node.kwargs, path, opener, graph)
+    return graph
+
+
+def _twin(value, twins) -> Any:
     """A layer with the same weights whose own lists, and those of the layers in it, are copies.
 
     A call of it on symbolic tensors is then recorded in the copies. `from_config` would do for
@@ -190,11 +206,11 @@ def _read_model(model, refs, path, opener, graph):
     def call(operation, *args, **kwargs):
         args, kwargs = _replace(keras.KerasTensor, lambda x: known.get(id(x), x), args, kwargs)
         made = _read_operation(operation, args, kwargs, path, opener, graph)
-        tensors = stand_ins(sources[0], len(made))
+        tensors: Any = stand_ins(sources[0], len(made))
         known.update({id(x): ref for x, ref in zip(tensors, made, strict=True)})
         return tensors
 
-    copy = keras.models.clone_model(
+    copy: Any = keras.models.clone_model(
         model,
         input_tensors=sources,
         clone_function=lambda layer: layer,
@@ -212,7 +228,7 @@ def _read_operation(operation, args, kwargs, path, opener, graph):
     function = opener(operation, "/".join(path))
     if function is None:
         specs = _replace(Ref, lambda ref: ref.spec, args, kwargs)
-        outputs = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
+        outputs: Any = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
         if isinstance(operation, keras.layers.Layer):
             kwargs = {k: x for k, x in kwargs.items() if k not in ("training", "mask")}
         outputs = [Ref("/".join(path), spec) for spec in outputs]
@@ -259,7 +275,7 @@ def _reason(error):
     return textwrap.shorten(told[0], 240, placeholder=" ...") if told else "no reason given."
 
 
-def _replace(kind, function, args, kwargs):
+def _replace(kind, function, args, kwargs) -> Any:
     return keras.tree.map_structure(
         lambda x: function(x) if isinstance(x, kind) else x, (args, kwargs)
     )
