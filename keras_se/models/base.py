@@ -171,7 +171,6 @@ _CHOICES = {
     "padding": ("same", "symmetric"),
     "stride_in": ("1x1", "3x3"),
     "pool": ("symmetric", "end"),
-    "se_on": ("expanded", "projected"),
 }
 
 
