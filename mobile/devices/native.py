@@ -6,8 +6,10 @@ import re
 import shlex
 import tempfile
 
-from mobile.devices import adb, agent, benchmark_model
-from mobile.devices.base import AgentError, Answer
+from mobile.devices import adb, benchmark_model
+from mobile.devices.agent.machine import cpu_name
+from mobile.devices.agent.supervisor import last_words
+from mobile.devices.base import LIMIT_S, AgentError, Answer
 
 _BLOCKS = 10  # the native tool tells means only: so many means a model
 
@@ -24,7 +26,7 @@ class NativeDevice:
         timeout_s: How long a job may take, unless it says so itself.
     """
 
-    def __init__(self, serial, native, timeout_s=1800):
+    def __init__(self, serial, native, timeout_s=LIMIT_S):
         self.name, self.native, self.timeout_s = (
             adb.name_of(serial),
             pathlib.Path(native),
@@ -125,7 +127,7 @@ class NativeDevice:
             return found, None
         if done.returncode == 124:
             return None, f"took longer than {limit_s:g} s"
-        words = agent.last_words(done.stdout.replace("INFO: ", "").encode())
+        words = last_words(done.stdout.replace("INFO: ", "").encode())
         return None, f"benchmark_model left with status {done.returncode}: {words}"
 
     def _shell(self, line, limit_s=60):
@@ -173,7 +175,7 @@ class NativeDevice:
         memory = re.search(r"MemTotal:\s*(\d+)", self._shell("cat /proc/meminfo").stdout)
         return {
             "machine": machine,
-            "cpu": agent.cpu_name(self._shell("cat /proc/cpuinfo").stdout),
+            "cpu": cpu_name(self._shell("cat /proc/cpuinfo").stdout),
             "runtime": "benchmark_model",
             "pinned_cores": [],
             "system": f"Android {release}, {system}" if release else system,
