@@ -8,11 +8,18 @@ rule, by tracing the `call` of a clone; what remains are operations that the cal
 
 from __future__ import annotations
 
+import functools
+import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
+
+#: For an operation and its path, None to keep it, or a function of its arguments to read instead.
+Opener = Callable[[keras.Operation, str], Callable[..., Any] | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +71,7 @@ class Graph:
         return read
 
 
-def trace(
-    model: keras.Model,
-    opener: Callable[[keras.Operation], Callable | None] = lambda operation: None,
-) -> Graph:
+def trace(model: keras.Model, opener: Opener = lambda operation, path: None) -> Graph:
     """Read a functional or sequential model into a flat `Graph`.
 
     Args:
@@ -92,11 +96,11 @@ def trace(
     graph = Graph(
         [Ref(names.get(id(x), x.name), keras.KerasTensor(x.shape, x.dtype)) for x in model.inputs]
     )
-    graph.outputs = _read_model(model, graph.inputs, (), opener, graph)
+    graph.outputs = _read_model(_flat(model), graph.inputs, (), opener, graph)
     return graph
 
 
-def check_functional(model):
+def check_functional(model: keras.Model) -> None:
     """Raise a TypeError unless `model` is a built functional or sequential Keras 3 model."""
     if not isinstance(model, keras.Model):
         raise TypeError(
@@ -115,7 +119,7 @@ def check_functional(model):
         )
 
 
-def open_layer(layer: keras.Layer, *args, **kwargs):
+def open_layer(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
     """What the `call` of `layer` does to symbolic tensors; the layer itself is left as it is."""
     return _twin(layer, {}).call(*args, **kwargs)
 
@@ -126,9 +130,11 @@ def _twin(value, twins):
     A call of it on symbolic tensors is then recorded in the copies. `from_config` would do for
     layers whose configuration is complete, which many are not.
     """
-    if isinstance(value, keras.layers.Layer):
+    if isinstance(value, keras.layers.Layer | keras.Variable):
         if id(value) not in twins:
-            twins[id(value)] = object.__new__(type(value))
+            kind = type(value)
+            made = kind if isinstance(value, keras.layers.Layer) else _weight_class(kind)
+            twins[id(value)] = object.__new__(made)
             vars(twins[id(value)]).update({k: _twin(v, twins) for k, v in vars(value).items()})
         return twins[id(value)]
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
@@ -139,29 +145,57 @@ def _twin(value, twins):
     return value
 
 
+_OPERATORS = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
+
+
+@functools.cache
+def _weight_class(kind):
+    """A class of weights that leave `weight * x` to a symbolic `x`, which knows how."""
+
+    def defer(operator):
+        def apply(self, other):
+            symbolic = isinstance(other, keras.KerasTensor)
+            return NotImplemented if symbolic else operator(self, other)
+
+        return apply
+
+    own = {f"__{name}__": defer(getattr(kind, f"__{name}__")) for name in _OPERATORS}
+    return type(kind)(kind.__name__, (kind,), own)
+
+
+class _StandIns(keras.Operation):
+    """Makes tensors that stand for others: outputs of a Keras model must hang on its inputs."""
+
+    def call(self, x, count):
+        raise NotImplementedError("Stand-ins are symbolic.")
+
+    def compute_output_spec(self, x, count):
+        return [keras.KerasTensor((), name="stand_in") for _ in range(count)]
+
+
+def _flat(model):
+    """The same graph with plain lists of inputs and outputs."""
+    return keras.Model(model.inputs, model.outputs, name=f"{model.name}_read")
+
+
 def _read_model(model, refs, path, opener, graph):
-    """Append the nodes of `model`, fed with `refs`, to `graph`; return the refs of its outputs."""
-    flat = keras.Model(model.inputs, model.outputs, name=f"{model.name}_read")
+    """Append the nodes of a `_flat` model, fed with `refs`, to `graph`; return the output refs."""
     sources = [
         keras.Input(batch_shape=x.shape, dtype=x.dtype, name=f"source_{i}")
-        for i, x in enumerate(flat.inputs)
+        for i, x in enumerate(model.inputs)
     ]
     known = {id(x): ref for x, ref in zip(sources, refs, strict=True)}
-    tokens = []  # keeps the stand-ins alive, so that no id is used twice
-
-    def token(ref):
-        # What is an output in the end must be a Keras tensor that hangs on the inputs.
-        x = keras.layers.Identity(name=f"ref_{len(tokens)}")(sources[0])
-        tokens.append(x)
-        known[id(x)] = ref
-        return x
+    stand_ins = _StandIns(name="stand_ins")  # keeps them alive, so that no id is used twice
 
     def call(operation, *args, **kwargs):
         args, kwargs = _replace(keras.KerasTensor, lambda x: known.get(id(x), x), args, kwargs)
-        return [token(ref) for ref in _read_operation(operation, args, kwargs, path, opener, graph)]
+        made = _read_operation(operation, args, kwargs, path, opener, graph)
+        tensors = stand_ins(sources[0], len(made))
+        known.update({id(x): ref for x, ref in zip(tensors, made, strict=True)})
+        return tensors
 
     copy = keras.models.clone_model(
-        flat,
+        model,
         input_tensors=sources,
         clone_function=lambda layer: layer,
         call_function=call,
@@ -174,8 +208,8 @@ def _read_operation(operation, args, kwargs, path, opener, graph):
     if isinstance(operation, keras.Model):
         check_functional(operation)
         refs = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]
-        return _read_model(operation, refs, path, opener, graph)
-    function = opener(operation)
+        return _read_model(_flat(operation), refs, path, opener, graph)
+    function = opener(operation, "/".join(path))
     if function is None:
         specs = _replace(Ref, lambda ref: ref.spec, args, kwargs)
         outputs = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
@@ -195,16 +229,34 @@ def _read_operation(operation, args, kwargs, path, opener, graph):
 
     args, kwargs = _replace(Ref, stand_in, args, kwargs)
     try:
-        opened = keras.Model(inputs, function(*args, **kwargs), name=f"{operation.name}_opened")
+        outputs = keras.tree.flatten(function(*args, **kwargs))
+        opened = keras.Model(inputs, outputs, name=f"{operation.name}_opened")
     except Exception as error:
         kind = type(operation).__name__
         raise TypeError(
-            f"Layer {operation.name!r} of class {kind} must be readable as Keras layers and "
-            f"operations. Reading it failed with {type(error).__name__}: "
-            f"{next(iter(str(error).splitlines()), '')} Say what it computes with "
-            f"`@mobile.lowering_rule({kind})`."
+            f"Layer {'/'.join(path)!r} of class {kind} must be readable as Keras layers and "
+            f"operations. Reading it failed with {type(error).__name__}: {_reason(error)} "
+            f"{_remedy(operation)}"
         ) from error
     return _read_model(opened, refs, path, opener, graph)
+
+
+def _remedy(layer):
+    if isinstance(layer, keras.layers.Lambda):
+        return (
+            "Write its function in keras.ops, which can be read, or write a layer of its own and "
+            "say what that computes with `@mobile.lowering_rule(YourLayer)`."
+        )
+    kind = type(layer).__name__
+    return f"Say what it computes with `@mobile.lowering_rule({kind})`."
+
+
+def _reason(error):
+    """The first line of what went wrong at the bottom; Keras wraps it in a paragraph a layer."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error)).rpartition("Error encountered:")[2]
+    lines = (line.strip() for line in text.splitlines())
+    told = [x for x in lines if x and not x.startswith("Exception encountered when calling")]
+    return textwrap.shorten(told[0], 240, placeholder=" ...") if told else "no reason given."
 
 
 def _replace(kind, function, args, kwargs):

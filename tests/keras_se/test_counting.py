@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from keras_se import SEConfig, models
-from keras_se.complexity import Complexity, complexity
+from keras_se.counting import Complexity, complexity
 
 
 def model_of(*layers, shape=(8, 8, 4)):
