@@ -81,7 +81,7 @@ class NativeDevice:
         for model in job["models"]:
             graph = self._send(folder, files[model["file"]])
             found, reason = run(model, graph, _BLOCKS, profile=True)
-            if reason:
+            if found is None:
                 failure = {"name": model["name"], "stage": "run", "message": reason}
                 result["failures"].append(failure)
             else:
@@ -100,8 +100,9 @@ class NativeDevice:
             for name in order_of(turn, entries):
                 if name not in entries:
                     continue
-                found, reason = run(*entries[name], max(1, -(-job["runs"] // _BLOCKS)))
-                if reason:
+                model, graph = entries[name]
+                found, reason = run(model, graph, max(1, -(-job["runs"] // _BLOCKS)))
+                if found is None:
                     of = rows[name]["of"]
                     result["failures"].append({"name": of, "stage": "time", "message": reason})
                     for gone in [n for n in entries if rows[n]["of"] == of]:

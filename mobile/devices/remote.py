@@ -82,10 +82,10 @@ class RemoteDevice:
                 talk.end()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(10)
-                if "fault" in end:
+                if answer is None or "fault" in end:
                     raise AgentError(
-                        f"{self.name} must be able to do the job. Received: {end['fault']}. Mend "
-                        f"that there and start again.",
+                        f"{self.name} must be able to do the job. Received: "
+                        f"{end.get('fault', 'no answer')}. Mend that there and start again.",
                         "work on the device",
                         partial=answer,
                     )
@@ -186,5 +186,7 @@ def _shell_word(path):
     >>> _shell_word("~pi/my venv/bin/python"), _shell_word("$HOME")
     ("~pi/'my venv/bin/python'", "'$HOME'")
     """
-    home, rest = re.fullmatch(r"(~[\w.-]*/)?(.*)", path, re.DOTALL).groups(default="")
-    return home + shlex.quote(rest)
+    home, _, rest = path.partition("/")
+    if rest and re.fullmatch(r"~[\w.-]*", home):
+        return f"{home}/{shlex.quote(rest)}"
+    return shlex.quote(path)

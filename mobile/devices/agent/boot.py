@@ -14,7 +14,7 @@ import tempfile
 ANDROID = "/data/local/tmp"  # where Python does not look for a place
 
 
-def boot(size, python):
+def boot(size: int, python: str) -> int:
     """Take an archive of that many bytes and serve; return the exit status."""
     for name in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(name, lambda *_: sys.exit(1))

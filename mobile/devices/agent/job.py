@@ -36,7 +36,7 @@ JOBS = ("probe", "predict", "check", "benchmark")
 TIMEOUT_S = 120
 
 
-def fault_of(job) -> str | None:
+def fault_of(job: object) -> str | None:
     """Return what is wrong with a job, as far as it shows before it is done; None if nothing."""
     if not isinstance(job, dict):
         return (
@@ -53,7 +53,7 @@ def fault_of(job) -> str | None:
     if not whole:
         said = "Received: something else. Correct it."
         return f'"models" must be a list of objects with "name" and "file". {said}'
-    names = [model["name"] for model in models]
+    names = [model["name"] for model in models or ()]
     for name in names:
         if names.count(name) > 1:
             return f'"models" must have names of their own. Received: {name!r} twice. Rename one.'

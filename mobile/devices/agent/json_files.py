@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 
-def write_json(path: str, value) -> None:
+def write_json(path: str, value: object) -> None:
     """Write JSON so that a reader never sees half of it."""
     with open(path + ".part", "w") as file:
         json.dump(value, file)
     os.replace(path + ".part", path)
 
 
-def read_json(path: str):
+def read_json(path: str) -> Any:
     """Return what a JSON file holds; None if it is not there."""
     try:
         with open(path) as file:

@@ -76,7 +76,7 @@ def conditions(runtime: dict, cores: list[int], readings: list[dict]) -> dict:
 def cpu_name(text: str) -> str:
     """Return what the text of /proc/cpuinfo calls the processors, or what the platform does."""
     for key in ("model name", "CPU part", "Hardware"):
-        found = re.findall(rf"^{key}\s*: (.+)$", text, re.MULTILINE)
+        found: list[str] = re.findall(rf"^{key}\s*: (.+)$", text, re.MULTILINE)
         if found:
             kinds = {kind: found.count(kind) for kind in found}
             names = {kind: _ARM_PARTS.get(kind, kind) for kind in kinds}

@@ -49,7 +49,7 @@ class Supervisor:
 
     def run(self) -> dict:
         """Return the result, whose "error" says why it is not complete, or None."""
-        result = {"error": None}
+        result: dict = {"error": None}
         several = self.job["job"] in ("check", "benchmark")
         if several:
             result.update(models={}, failures=[], conditions=None)
@@ -145,7 +145,7 @@ class Supervisor:
             result["models"][name].update(found)
         result["conditions"] = answer.get("conditions") or result["conditions"]
 
-    def _attempt(self, job, tick=lambda: None):
+    def _attempt(self, job, tick=lambda: None) -> dict:
         """Return a worker's answer, or raise `WorkerError` with what is known of its end."""
         for name in ("answer.json", "times.json", "beat"):
             with contextlib.suppress(FileNotFoundError):
@@ -169,16 +169,14 @@ class Supervisor:
                 reason = self._watch(worker, beat, tick)
             finally:
                 worker.kill()
-                worker.wait()
-                worker.stdin.close()
+                worker.communicate()
             words.seek(max(0, words.seek(0, os.SEEK_END) - 8000))
             said = words.read()
         stage, place, _ = beat.read()
         answer = read_json(os.path.join(self.folder, "answer.json"))
-        if reason is None and answer is None:
-            reason = f"{_ending(worker.returncode)}: {last_words(said)}"
-        if reason is None and answer["error"]:
-            reason = answer["error"]
+        if reason is None:
+            ended = f"{_ending(worker.returncode)}: {last_words(said)}"
+            reason = answer["error"] if answer else ended
         if reason:
             name = job["models"][place - 1]["name"] if place else None
             raise WorkerError(reason, STAGES[stage], name)

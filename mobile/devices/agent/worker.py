@@ -60,10 +60,10 @@ def probe(job: dict, runtime: dict, beat: Beat) -> dict:
             "delegates": delegates,
             "load_ms": load_ms,
         }
-        if model.get("inputs"):
+        inputs, batch = inputs_of(model), batch_of(interpreter)
+        if inputs:
             beat.tell("run", place)
-            batch = batch_of(interpreter)
-            set_inputs(interpreter, [x[:batch] if x.ndim else x for x in inputs_of(model)])
+            set_inputs(interpreter, [x[:batch] if x.ndim else x for x in inputs])
             interpreter.invoke()
     return {"models": found, "runtime": runtime["name"], "runtime_version": runtime["version"]}
 
@@ -77,6 +77,10 @@ def predict(job: dict, runtime: dict, beat: Beat) -> dict:
     for place, model in enumerate(job["models"], 1):
         interpreter, _ = load(runtime, model, job, beat, place, preserve=bool(wanted))
         inputs, batch = inputs_of(model), batch_of(interpreter)
+        if not inputs:
+            raise ValueError(
+                'A model to predict with must have "inputs". Received: none. Name its .npy files.'
+            )
         count = len(inputs[0])
         if any(len(x) != count for x in inputs) or count % batch:
             raise ValueError(

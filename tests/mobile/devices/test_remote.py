@@ -24,7 +24,6 @@ def there(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("mobile.devices.agent.boot.ANDROID", "/nowhere")
     return folder
 
 
@@ -106,8 +105,8 @@ def test_full_disk_there_is_told_and_leaves_nothing(there):
     assert list(cached.iterdir()) == []
 
 
-def test_cache_that_cannot_be_had_costs_no_job(there, tmp_path):
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path / "a file")
+def test_cache_that_cannot_be_had_costs_no_job(there, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
     (tmp_path / "a file").touch()
     (there / f"keras-se-{os.getuid()}").touch()
     assert devices.partitions(GOOD, connect()) == 2
