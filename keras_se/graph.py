@@ -112,10 +112,13 @@ def check_functional(model: keras.Model) -> None:
     except (AttributeError, ValueError):
         readable = False
     if not readable:
+        advice = "Wrap it: x = keras.Input(shape); keras.Model(x, my_model.call(x))."
+        if isinstance(model, keras.Sequential):
+            advice = "Begin it with keras.Input(shape), or call model.build((None, *shape))."
         raise TypeError(
             "`model` must be a built functional or sequential model, whose layers can be read. "
             f"Received: {type(model).__name__} {model.name!r} without symbolic inputs and outputs. "
-            "Wrap it: x = keras.Input(shape); keras.Model(x, my_model.call(x))."
+            f"{advice}"
         )
 
 
@@ -132,7 +135,7 @@ def read_inside(node: Node) -> Graph:
     """
     graph = Graph(node.inputs)
 
-    def opener(operation):
+    def opener(operation, path):
         return functools.partial(open_layer, operation) if operation is node.operation else None
 
     path = tuple(node.path.split("/")[:-1])
