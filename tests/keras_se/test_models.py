@@ -181,7 +181,7 @@ def test_images_without_three_channels_get_the_mean_of_the_colours_constants(cha
     # ImageNet's colours have means 0.485, 0.456, 0.406 and deviations 0.229, 0.224, 0.225
     scale = np.mean([1 / 0.229, 1 / 0.224, 1 / 0.225]) / 255
     offset = -np.mean([0.485 / 0.229, 0.456 / 0.224, 0.406 / 0.225])
-    found = keras.Model(model.inputs, model.get_layer("rescaling").output)(pixels)
+    found = keras.Model(model.input, model.get_layer("rescaling").output)(pixels)
     np.testing.assert_allclose(found, pixels * scale + offset, rtol=1e-5, atol=1e-6)
 
 
@@ -281,6 +281,42 @@ def test_se_on_the_projected_tensor_is_narrower():
         for at in ("expanded", "projected")
     )
     assert narrow.se_macs < wide.se_macs / 5  # the expansion is 6
+
+
+def test_places_are_the_blocks_of_the_tables():
+    rows = models.find("mobilenet_v3_small").rows
+    assert [(p.layer, p.channels, p.projected) for p in models.places("mobilenet_v3_small")] == [
+        (f"block_{i}_se", row.expanded, row.out) for i, row in enumerate(rows)
+    ]
+    v2 = models.places("mobilenet_v2")
+    # t, c, n of table 2; each block expands its input by t
+    table = [(1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1)]
+    inputs, expected = 32, []
+    for row, (t, c, n) in enumerate(table):
+        for block in range(n):
+            expected.append((row, block, t * inputs, c))
+            inputs = c
+    assert [(p.row, p.block, p.channels, p.projected) for p in v2] == expected
+
+
+NO_PROJECTION = ["se_resnet18", "vgg16_bn", "bn_inception", "shufflenet_v1", "unet"]
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "lraspp_small", *NO_PROJECTION])
+def test_se_at_one_place_is_the_layer_that_the_place_names(name):
+    found = models.places(name)
+    rows = models.find(name).rows
+    for place in (found[0], found[len(found) // 2], found[-1]):
+        assert (place.projected is None) == (name in NO_PROJECTION)
+        for at, channels in (("standard", place.channels), ("projected", place.projected)):
+            if channels is None:
+                continue
+            se = [[None] * getattr(row, "repeat", 1) for row in rows]
+            se[place.row][place.block] = SEConfig(placement=at)
+            encoder = {"encoder_se": None} if name == "unet" else {}
+            model = models.build(name, se, input_shape=(64, 64, 3), include_top=False, **encoder)
+            (layer,) = se_layers(model)
+            assert (layer.name, layer.output.shape[-1]) == (place.layer, channels)
 
 
 @pytest.mark.parametrize(
