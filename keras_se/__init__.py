@@ -15,6 +15,8 @@ from keras_se.config import (
     TORCHVISION,
     SEConfig,
 )
+from keras_se.folding import fold
+from keras_se.gate_statistics import gates
 from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
 
 __version__ = "0.1.0"
@@ -34,6 +36,8 @@ __all__ = [
     "SEGMENTATION_MODELS",
     "PRESETS",
     "complexity",
+    "gates",
+    "fold",
 ]
 
 _MODULES = ("blocks", "models", "weights")  # imported when first asked for

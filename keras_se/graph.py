@@ -8,6 +8,7 @@ rule, by tracing the `call` of a clone; what remains are operations that the cal
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Node:
     args: tuple
     kwargs: dict
     outputs: list[Ref]
+    place: tuple[tuple[str, ...], int]  # the models it is nested in, and which of their calls it is
 
     @property
     def name(self) -> str:
@@ -67,13 +69,16 @@ class Graph:
 def trace(
     model: keras.Model,
     opener: Callable[[keras.Operation], Callable | None] = lambda operation: None,
+    closed: bool = False,
 ) -> Graph:
     """Read a functional or sequential model into a flat `Graph`.
 
     Args:
         model: A built functional or sequential `keras.Model`.
         opener: For each operation that is not a model: None keeps it as one node; a function of
-            its arguments, written in Keras layers and operations, is traced in its place.
+            its arguments, written in Keras layers and operations, is traced in its place; what
+            it is made of has its `place`.
+        closed: Whether an operation that cannot be opened stays one node; else it is an error.
 
     Raises:
         TypeError: The model is not functional, or what an opener returns cannot be traced.
@@ -92,7 +97,7 @@ def trace(
     graph = Graph(
         [Ref(names.get(id(x), x.name), keras.KerasTensor(x.shape, x.dtype)) for x in model.inputs]
     )
-    graph.outputs = _read_model(model, graph.inputs, (), opener, graph)
+    graph.outputs = _Reader(opener, closed, graph.nodes).model(model, graph.inputs)
     return graph
 
 
@@ -117,15 +122,19 @@ def check_functional(model):
 
 def open_layer(layer: keras.Layer, *args, **kwargs):
     """What the `call` of `layer` does to symbolic tensors; the layer itself is left as it is."""
-    return _twin(layer, {}).call(*args, **kwargs)
+    return twin(layer).call(*args, **kwargs)
 
 
-def _twin(value, twins):
+def twin(layer: keras.layers.Layer) -> keras.layers.Layer:
     """A layer with the same weights whose own lists, and those of the layers in it, are copies.
 
     A call of it on symbolic tensors is then recorded in the copies. `from_config` would do for
     layers whose configuration is complete, which many are not.
     """
+    return _twin(layer, {})
+
+
+def _twin(value, twins):
     if isinstance(value, keras.layers.Layer):
         if id(value) not in twins:
             twins[id(value)] = object.__new__(type(value))
@@ -139,72 +148,97 @@ def _twin(value, twins):
     return value
 
 
-def _read_model(model, refs, path, opener, graph):
-    """Append the nodes of `model`, fed with `refs`, to `graph`; return the refs of its outputs."""
-    flat = keras.Model(model.inputs, model.outputs, name=f"{model.name}_read")
-    sources = [
-        keras.Input(batch_shape=x.shape, dtype=x.dtype, name=f"source_{i}")
-        for i, x in enumerate(flat.inputs)
-    ]
-    known = {id(x): ref for x, ref in zip(sources, refs, strict=True)}
-    tokens = []  # keeps the stand-ins alive, so that no id is used twice
+class _Reader:
+    """Appends what it reads to `nodes`."""
 
-    def token(ref):
-        # What is an output in the end must be a Keras tensor that hangs on the inputs.
-        x = keras.layers.Identity(name=f"ref_{len(tokens)}")(sources[0])
-        tokens.append(x)
-        known[id(x)] = ref
-        return x
+    def __init__(self, opener, closed, nodes):
+        self.opener, self.closed, self.nodes = opener, closed, nodes
 
-    def call(operation, *args, **kwargs):
-        args, kwargs = _replace(keras.KerasTensor, lambda x: known.get(id(x), x), args, kwargs)
-        return [token(ref) for ref in _read_operation(operation, args, kwargs, path, opener, graph)]
+    def model(self, model, refs, path=(), place=None):
+        """Read `model`, fed with `refs`; return the refs of its outputs.
 
-    copy = keras.models.clone_model(
-        flat,
-        input_tensors=sources,
-        clone_function=lambda layer: layer,
-        call_function=call,
-    )
-    return [known[id(x)] for x in copy.outputs]
+        Args:
+            model: A functional or sequential model.
+            refs: One for each of its inputs.
+            path: The names of the models that it is nested in, and its own if it is.
+            place: That of all its nodes, where it is nested in an operation that was opened.
+        """
+        flat = keras.Model(model.inputs, model.outputs, name=f"{model.name}_read")
+        sources = [
+            keras.Input(batch_shape=x.shape, dtype=x.dtype, name=f"source_{i}")
+            for i, x in enumerate(flat.inputs)
+        ]
+        known = {id(x): ref for x, ref in zip(sources, refs, strict=True)}
+        tokens = []  # keeps the stand-ins alive, so that no id is used twice
+        calls = itertools.count()
 
+        def token(ref):
+            # What is an output in the end must be a Keras tensor that hangs on the inputs.
+            x = keras.layers.Identity(name=f"ref_{len(tokens)}")(sources[0])
+            tokens.append(x)
+            known[id(x)] = ref
+            return x
 
-def _read_operation(operation, args, kwargs, path, opener, graph):
-    path = (*path, operation.name)
-    if isinstance(operation, keras.Model):
-        check_functional(operation)
-        refs = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]
-        return _read_model(operation, refs, path, opener, graph)
-    function = opener(operation)
-    if function is None:
+        def call(operation, *args, **kwargs):
+            here = place or (path, next(calls))
+            args, kwargs = _replace(keras.KerasTensor, lambda x: known.get(id(x), x), args, kwargs)
+            if isinstance(operation, keras.Model):
+                check_functional(operation)
+                read = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]
+                made = self.model(operation, read, (*path, operation.name), place)
+            else:
+                made = self.operation(operation, args, kwargs, path, here)
+            return [token(ref) for ref in made]
+
+        copy = keras.models.clone_model(
+            flat,
+            input_tensors=sources,
+            clone_function=lambda layer: layer,
+            call_function=call,
+        )
+        return [known[id(x)] for x in copy.outputs]
+
+    def operation(self, operation, args, kwargs, path, place):
+        """Read one call of a layer or operation; return the refs of its outputs."""
+        path = (*path, operation.name)
+        function, before = self.opener(operation), len(self.nodes)
+        if function is not None:
+            try:
+                return self.opened(operation, function, args, kwargs, path, place)
+            except TypeError:
+                if not self.closed:
+                    raise
+                del self.nodes[before:]
         specs = _replace(Ref, lambda ref: ref.spec, args, kwargs)
         outputs = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
         if isinstance(operation, keras.layers.Layer):
             kwargs = {k: x for k, x in kwargs.items() if k not in ("training", "mask")}
         outputs = [Ref("/".join(path), spec) for spec in outputs]
-        node = Node(operation, "/".join(path), args, kwargs, outputs)
-        graph.nodes.append(node)
-        return node.outputs
-    refs, inputs = [], []
+        self.nodes.append(Node(operation, "/".join(path), args, kwargs, outputs, place))
+        return outputs
 
-    def stand_in(ref):
-        refs.append(ref)
-        name = f"{operation.name}_in_{len(inputs)}".replace("/", "_")
-        inputs.append(keras.Input(batch_shape=ref.spec.shape, dtype=ref.spec.dtype, name=name))
-        return inputs[-1]
+    def opened(self, operation, function, args, kwargs, path, place):
+        """Read what `function` makes of the arguments of an operation, in its place."""
+        refs, inputs = [], []
 
-    args, kwargs = _replace(Ref, stand_in, args, kwargs)
-    try:
-        opened = keras.Model(inputs, function(*args, **kwargs), name=f"{operation.name}_opened")
-    except Exception as error:
-        kind = type(operation).__name__
-        raise TypeError(
-            f"Layer {operation.name!r} of class {kind} must be readable as Keras layers and "
-            f"operations. Reading it failed with {type(error).__name__}: "
-            f"{next(iter(str(error).splitlines()), '')} Say what it computes with "
-            f"`@mobile.lowering_rule({kind})`."
-        ) from error
-    return _read_model(opened, refs, path, opener, graph)
+        def stand_in(ref):
+            refs.append(ref)
+            name = f"{operation.name}_in_{len(inputs)}".replace("/", "_")
+            inputs.append(keras.Input(batch_shape=ref.spec.shape, dtype=ref.spec.dtype, name=name))
+            return inputs[-1]
+
+        args, kwargs = _replace(Ref, stand_in, args, kwargs)
+        try:
+            opened = keras.Model(inputs, function(*args, **kwargs), name=f"{operation.name}_opened")
+        except Exception as error:
+            kind = type(operation).__name__
+            raise TypeError(
+                f"Layer {operation.name!r} of class {kind} must be readable as Keras layers and "
+                f"operations. Reading it failed with {type(error).__name__}: "
+                f"{next(iter(str(error).splitlines()), '')} Say what it computes with "
+                f"`@mobile.lowering_rule({kind})`."
+            ) from error
+        return self.model(opened, refs, path, place)
 
 
 def _replace(kind, function, args, kwargs):
