@@ -8,12 +8,19 @@ rule, by tracing the `call` of a clone; what remains are operations that the cal
 
 from __future__ import annotations
 
+import functools
 import itertools
+import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
+
+#: For each operation, None to keep it, or a function of its arguments to read in its place.
+Opener = Callable[[keras.Operation], Callable[..., Any] | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +74,7 @@ class Graph:
 
 
 def trace(
-    model: keras.Model,
-    opener: Callable[[keras.Operation], Callable | None] = lambda operation: None,
-    closed: bool = False,
+    model: keras.Model, opener: Opener = lambda operation: None, closed: bool = False
 ) -> Graph:
     """Read a functional or sequential model into a flat `Graph`.
 
@@ -97,11 +102,11 @@ def trace(
     graph = Graph(
         [Ref(names.get(id(x), x.name), keras.KerasTensor(x.shape, x.dtype)) for x in model.inputs]
     )
-    graph.outputs = _Reader(opener, closed, graph.nodes).model(model, graph.inputs)
+    graph.outputs = _Reader(opener, closed, graph.nodes).model(_flat(model), graph.inputs)
     return graph
 
 
-def check_functional(model):
+def check_functional(model: keras.Model) -> None:
     """Raise a TypeError unless `model` is a built functional or sequential Keras 3 model."""
     if not isinstance(model, keras.Model):
         raise TypeError(
@@ -120,7 +125,7 @@ def check_functional(model):
         )
 
 
-def open_layer(layer: keras.Layer, *args, **kwargs):
+def open_layer(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
     """What the `call` of `layer` does to symbolic tensors; the layer itself is left as it is."""
     return twin(layer).call(*args, **kwargs)
 
@@ -135,9 +140,11 @@ def twin(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def _twin(value, twins):
-    if isinstance(value, keras.layers.Layer):
+    if isinstance(value, keras.layers.Layer | keras.Variable):
         if id(value) not in twins:
-            twins[id(value)] = object.__new__(type(value))
+            kind = type(value)
+            made = kind if isinstance(value, keras.layers.Layer) else _weight_class(kind)
+            twins[id(value)] = object.__new__(made)
             vars(twins[id(value)]).update({k: _twin(v, twins) for k, v in vars(value).items()})
         return twins[id(value)]
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
@@ -148,6 +155,39 @@ def _twin(value, twins):
     return value
 
 
+_OPERATORS = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
+
+
+@functools.cache
+def _weight_class(kind):
+    """A class of weights that leave `weight * x` to a symbolic `x`, which knows how."""
+
+    def defer(operator):
+        def apply(self, other):
+            symbolic = isinstance(other, keras.KerasTensor)
+            return NotImplemented if symbolic else operator(self, other)
+
+        return apply
+
+    own = {f"__{name}__": defer(getattr(kind, f"__{name}__")) for name in _OPERATORS}
+    return type(kind)(kind.__name__, (kind,), own)
+
+
+class _StandIns(keras.Operation):
+    """Makes tensors that stand for others: outputs of a Keras model must hang on its inputs."""
+
+    def call(self, x, count):
+        raise NotImplementedError("Stand-ins are symbolic.")
+
+    def compute_output_spec(self, x, count):
+        return [keras.KerasTensor((), name="stand_in") for _ in range(count)]
+
+
+def _flat(model):
+    """The same graph with plain lists of inputs and outputs."""
+    return keras.Model(model.inputs, model.outputs, name=f"{model.name}_read")
+
+
 class _Reader:
     """Appends what it reads to `nodes`."""
 
@@ -155,29 +195,21 @@ class _Reader:
         self.opener, self.closed, self.nodes = opener, closed, nodes
 
     def model(self, model, refs, path=(), place=None):
-        """Read `model`, fed with `refs`; return the refs of its outputs.
+        """Read a `_flat` model, fed with `refs`; return the refs of its outputs.
 
         Args:
-            model: A functional or sequential model.
+            model: The model.
             refs: One for each of its inputs.
-            path: The names of the models that it is nested in, and its own if it is.
-            place: That of all its nodes, where it is nested in an operation that was opened.
+            path: The names of what it is nested in, and its own if it is.
+            place: That of all its nodes, where it is what an operation was opened to.
         """
-        flat = keras.Model(model.inputs, model.outputs, name=f"{model.name}_read")
         sources = [
             keras.Input(batch_shape=x.shape, dtype=x.dtype, name=f"source_{i}")
-            for i, x in enumerate(flat.inputs)
+            for i, x in enumerate(model.inputs)
         ]
         known = {id(x): ref for x, ref in zip(sources, refs, strict=True)}
-        tokens = []  # keeps the stand-ins alive, so that no id is used twice
+        stand_ins = _StandIns(name="stand_ins")  # keeps them alive, so that no id is used twice
         calls = itertools.count()
-
-        def token(ref):
-            # What is an output in the end must be a Keras tensor that hangs on the inputs.
-            x = keras.layers.Identity(name=f"ref_{len(tokens)}")(sources[0])
-            tokens.append(x)
-            known[id(x)] = ref
-            return x
 
         def call(operation, *args, **kwargs):
             here = place or (path, next(calls))
@@ -185,13 +217,15 @@ class _Reader:
             if isinstance(operation, keras.Model):
                 check_functional(operation)
                 read = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]
-                made = self.model(operation, read, (*path, operation.name), place)
+                made = self.model(_flat(operation), read, (*path, operation.name), place)
             else:
-                made = self.operation(operation, args, kwargs, path, here)
-            return [token(ref) for ref in made]
+                made = self.operation(operation, args, kwargs, (*path, operation.name), here)
+            tensors = stand_ins(sources[0], len(made))
+            known.update({id(x): ref for x, ref in zip(tensors, made, strict=True)})
+            return tensors
 
         copy = keras.models.clone_model(
-            flat,
+            model,
             input_tensors=sources,
             clone_function=lambda layer: layer,
             call_function=call,
@@ -200,7 +234,6 @@ class _Reader:
 
     def operation(self, operation, args, kwargs, path, place):
         """Read one call of a layer or operation; return the refs of its outputs."""
-        path = (*path, operation.name)
         function, before = self.opener(operation), len(self.nodes)
         if function is not None:
             try:
@@ -218,7 +251,7 @@ class _Reader:
         return outputs
 
     def opened(self, operation, function, args, kwargs, path, place):
-        """Read what `function` makes of the arguments of an operation, in its place."""
+        """Read what `function` makes of an operation's arguments, in its place."""
         refs, inputs = [], []
 
         def stand_in(ref):
@@ -229,16 +262,24 @@ class _Reader:
 
         args, kwargs = _replace(Ref, stand_in, args, kwargs)
         try:
-            opened = keras.Model(inputs, function(*args, **kwargs), name=f"{operation.name}_opened")
+            outputs = keras.tree.flatten(function(*args, **kwargs))
+            opened = keras.Model(inputs, outputs, name=f"{operation.name}_opened")
         except Exception as error:
             kind = type(operation).__name__
             raise TypeError(
-                f"Layer {operation.name!r} of class {kind} must be readable as Keras layers and "
-                f"operations. Reading it failed with {type(error).__name__}: "
-                f"{next(iter(str(error).splitlines()), '')} Say what it computes with "
-                f"`@mobile.lowering_rule({kind})`."
+                f"Layer {'/'.join(path)!r} of class {kind} must be readable as Keras layers and "
+                f"operations. Reading it failed with {type(error).__name__}: {_reason(error)} "
+                f"Say what it computes with `@mobile.lowering_rule({kind})`."
             ) from error
         return self.model(opened, refs, path, place)
+
+
+def _reason(error):
+    """The first line of what went wrong at the bottom; Keras wraps it in a paragraph a layer."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error)).rpartition("Error encountered:")[2]
+    lines = (line.strip() for line in text.splitlines())
+    told = [x for x in lines if x and not x.startswith("Exception encountered when calling")]
+    return textwrap.shorten(told[0], 240, placeholder=" ...") if told else "no reason given."
 
 
 def _replace(kind, function, args, kwargs):

@@ -55,7 +55,7 @@ def load(model: keras.Model, path: str | os.PathLike, transfer: bool = False) ->
 
     A file whose convolution has a bias where the model has a BatchNorm is taken as folded: the
     BatchNorm gets gamma 1, beta the bias, mean 0, variance 1 - epsilon. No data has those
-    statistics: before training on, call `mobile.training.recenter_batch_norms`.
+    statistics: before training on, call `mobile.pipeline.batch_norms.recenter_batch_norms`.
 
     Args:
         model: A functional model, such as `keras_se.models.build` makes.

@@ -4,36 +4,37 @@ Every function is imported when it is first used, so `import mobile` costs nothi
 
 >>> import mobile
 >>> mobile.benchmark.__module__
-'mobile.benchmarking'
+'mobile.benchmarking.benchmark'
 """
 
 import importlib
 
 _HOMES = {
     "lower": "lowering",
-    "lowering_rule": "rules",
+    "lowering_rule": "lowering",
     "quantize_aware": "quantization",
     "calibrate": "quantization",
     "strip": "quantization",
     "distil": "quantization",
     "sensitivity": "quantization",
-    "convert": "conversion",
-    "verify": "verification",
-    "benchmark": "benchmarking",
-    "estimate": "estimates",
-    "lint": "linting",
-    "report": "reporting",
-    "run": "running",
-    "Agreement": "records",
-    "Artifact": "records",
-    "Conditions": "records",
-    "Estimate": "estimates",
-    "Preprocessing": "records",
-    "Ranges": "records",
-    "Timings": "records",
+    "convert": "conversion.converter",
+    "verify": "conversion.verification",
+    "benchmark": "benchmarking.benchmark",
+    "estimate": "analysis.vela",
+    "lint": "analysis.linting",
+    "report": "reporting.run_report",
+    "run": "pipeline.run",
+    "train": "pipeline.training",
+    "Agreement": "conversion.agreement",
+    "Artifact": "tflite",
+    "Conditions": "benchmarking.timings",
+    "Estimate": "analysis.vela",
+    "Preprocessing": "tflite",
+    "Ranges": "quantization.ranges",
+    "Timings": "benchmarking.timings",
 }
-_ROOMS = {*_HOMES.values(), "agent", "data", "devices", "exports", "flatbuffer", "layers"}
-_ROOMS |= {"measurements", "scenarios", "stats", "training"}
+_ROOMS = ("analysis", "benchmarking", "conversion", "data", "devices", "lowering", "pipeline")
+_ROOMS += ("quantization", "reporting", "tflite")
 
 
 def __getattr__(name):

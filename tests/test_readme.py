@@ -5,12 +5,13 @@ import re
 
 import pytest
 
-import mobile.__main__ as cli
+import mobile.cli  # noqa: F401  registers the commands
+from mobile.cli.app import app
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-COMMANDS = {each.callback.__name__: each.callback for each in cli.app.registered_commands}
+COMMANDS = {each.callback.__name__: each.callback for each in app.registered_commands}
 
 
 def _skeleton(text):

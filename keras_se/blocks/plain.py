@@ -1,14 +1,22 @@
 """Blocks without a shortcut: their SE has one place, after the last activation."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 from keras import layers
 
-from keras_se.config import SEConfig, check_known
+from keras_se.checks import check_known
+from keras_se.config import SEConfig
+
+Tensor = Any  # symbolic, or of any backend
+Initializer = Any  # what keras.initializers.get takes
+Activation = str | Callable | None
 
 PADDINGS = ("same", "valid", "symmetric")
 
 
-def squeeze_excite(x, se, *, name):
+def squeeze_excite(x: Tensor, se: SEConfig | None, *, name: str) -> Tensor:
     """Rescale `x` by the layer of an `SEConfig`, called `name`; None leaves `x` as it is."""
     if se is None:
         return x
@@ -21,23 +29,23 @@ def squeeze_excite(x, se, *, name):
 
 
 def conv_bn(
-    x,
-    filters,
-    kernel_size=1,
-    strides=1,
+    x: Tensor,
+    filters: int,
+    kernel_size: int | tuple[int, int] = 1,
+    strides: int = 1,
     *,
-    name,
-    activation="relu",
-    se=None,
-    groups=1,
-    dilation=1,
-    padding="same",
-    use_bias=False,
-    batch_norm=True,
-    epsilon=1e-3,
-    momentum=0.99,
-    kernel_initializer="glorot_uniform",
-):
+    name: str,
+    activation: Activation = "relu",
+    se: SEConfig | None = None,
+    groups: int = 1,
+    dilation: int = 1,
+    padding: str = "same",
+    use_bias: bool = False,
+    batch_norm: bool = True,
+    epsilon: float = 1e-3,
+    momentum: float = 0.99,
+    kernel_initializer: Initializer = "glorot_uniform",
+) -> Tensor:
     """Convolution, BatchNorm, activation, SE.
 
     Args:
@@ -83,21 +91,21 @@ def conv_bn(
 
 
 def depthwise_bn(
-    x,
-    kernel_size=3,
-    strides=1,
+    x: Tensor,
+    kernel_size: int | tuple[int, int] = 3,
+    strides: int = 1,
     *,
-    name,
-    activation="relu",
-    se=None,
-    dilation=1,
-    padding="same",
-    use_bias=False,
-    batch_norm=True,
-    epsilon=1e-3,
-    momentum=0.99,
-    kernel_initializer="glorot_uniform",
-):
+    name: str,
+    activation: Activation = "relu",
+    se: SEConfig | None = None,
+    dilation: int = 1,
+    padding: str = "same",
+    use_bias: bool = False,
+    batch_norm: bool = True,
+    epsilon: float = 1e-3,
+    momentum: float = 0.99,
+    kernel_initializer: Initializer = "glorot_uniform",
+) -> Tensor:
     """Depthwise convolution (`NAME_dwconv`), BatchNorm, activation, SE; arguments of `conv_bn`."""
     x, padding = _pad(x, kernel_size, strides, padding, name)
     x = layers.DepthwiseConv2D(
@@ -113,7 +121,15 @@ def depthwise_bn(
     return squeeze_excite(x, se, name=f"{name}_se")
 
 
-def pool(x, size=3, strides=2, *, kind="max", padding="same", name):
+def pool(
+    x: Tensor,
+    size: int = 3,
+    strides: int = 2,
+    *,
+    kind: str = "max",
+    padding: str = "same",
+    name: str,
+) -> Tensor:
     """Maximum or average pooling (`kind` `"max"` or `"avg"`), as one layer called `name`."""
     check_known("kind", kind, ("max", "avg"))
     cls = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D
@@ -121,8 +137,16 @@ def pool(x, size=3, strides=2, *, kind="max", padding="same", name):
 
 
 def separable_block(
-    x, filters, strides=1, *, kernel_size=3, se=None, activation="relu6", name, **options
-):
+    x: Tensor,
+    filters: int,
+    strides: int = 1,
+    *,
+    kernel_size: int | tuple[int, int] = 3,
+    se: SEConfig | None = None,
+    activation: Activation = "relu6",
+    name: str,
+    **options: Any,
+) -> Tensor:
     """Depthwise, then 1x1 convolution, each with BatchNorm and activation; SE last (MobileNetV1).
 
     Args:
@@ -144,7 +168,16 @@ def separable_block(
     return squeeze_excite(x, se, name=f"{name}_se")
 
 
-def vgg_block(x, filters, convs=2, *, se=None, activation="relu", name, **options):
+def vgg_block(
+    x: Tensor,
+    filters: int,
+    convs: int = 2,
+    *,
+    se: SEConfig | None = None,
+    activation: Activation = "relu",
+    name: str,
+    **options: Any,
+) -> Tensor:
     """VGG's stage: `convs` 3x3 convolutions, each with SE after its activation; max pooling.
 
     Args:
@@ -164,7 +197,13 @@ def vgg_block(x, filters, convs=2, *, se=None, activation="relu", name, **option
     return pool(x, 2, 2, padding="valid", name=f"{name}_pool")
 
 
-def inception_module(x, branches, *, se=None, name):
+def inception_module(
+    x: Tensor,
+    branches: Sequence[Sequence[Callable[..., Tensor]]],
+    *,
+    se: SEConfig | None = None,
+    name: str,
+) -> Tensor:
     """Parallel branches, concatenated; SE on the result.
 
     Args:
@@ -199,8 +238,16 @@ def inception_module(x, branches, *, se=None, name):
 
 
 def unet_decoder(
-    x, skip, filters, *, se=None, activation="relu", interpolation="nearest", name, **options
-):
+    x: Tensor,
+    skip: Tensor | None,
+    filters: int,
+    *,
+    se: SEConfig | None = None,
+    activation: Activation = "relu",
+    interpolation: str = "nearest",
+    name: str,
+    **options: Any,
+) -> Tensor:
     """U-Net's way up: double the size, append the encoder's map, two 3x3 convolutions, SE.
 
     Args:
@@ -243,6 +290,6 @@ def _pad(x, kernel_size, strides, padding, name):
     return layers.ZeroPadding2D(tuple(s // 2 for s in sides), name=f"{name}_pad")(x), "valid"
 
 
-def channel_axis():
+def channel_axis() -> int:
     """The axis of the channels in the data format of Keras."""
     return -1 if keras.config.image_data_format() == "channels_last" else 1

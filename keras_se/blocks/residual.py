@@ -1,12 +1,32 @@
 """Blocks with a shortcut, whose SE stands where its `placement` says."""
 
+from typing import Any
+
 from keras import layers
 
-from keras_se.blocks.plain import channel_axis, conv_bn, depthwise_bn, pool, squeeze_excite
-from keras_se.config import check_known
+from keras_se.blocks.plain import (
+    Activation,
+    Tensor,
+    channel_axis,
+    conv_bn,
+    depthwise_bn,
+    pool,
+    squeeze_excite,
+)
+from keras_se.checks import check_known
+from keras_se.config import SEConfig
 
 
-def basic_block(x, filters, strides=1, *, se=None, activation="relu", name, **options):
+def basic_block(
+    x: Tensor,
+    filters: int,
+    strides: int = 1,
+    *,
+    se: SEConfig | None = None,
+    activation: Activation = "relu",
+    name: str,
+    **options: Any,
+) -> Tensor:
     """Residual block of two 3x3 convolutions, as in ResNet-18 and -34.
 
         y = activation(shortcut(x) + se(conv3x3(conv3x3(x))))
@@ -34,20 +54,20 @@ def basic_block(x, filters, strides=1, *, se=None, activation="relu", name, **op
 
 
 def bottleneck_block(
-    x,
-    filters,
-    strides=1,
+    x: Tensor,
+    filters: int,
+    strides: int = 1,
     *,
-    se=None,
-    width=None,
-    first_width=None,
-    groups=1,
-    stride_in_first=False,
-    shortcut_kernel=1,
-    activation="relu",
-    name,
-    **options,
-):
+    se: SEConfig | None = None,
+    width: int | None = None,
+    first_width: int | None = None,
+    groups: int = 1,
+    stride_in_first: bool = False,
+    shortcut_kernel: int = 1,
+    activation: Activation = "relu",
+    name: str,
+    **options: Any,
+) -> Tensor:
     """Residual block of a 1x1, a 3x3 and a 1x1 convolution: ResNet-50, ResNeXt, SENet-154.
 
         y = activation(shortcut(x) + se(conv1x1(conv3x3(conv1x1(x)))))
@@ -85,19 +105,19 @@ def bottleneck_block(
 
 
 def inverted_residual(
-    x,
-    filters,
-    strides=1,
+    x: Tensor,
+    filters: int,
+    strides: int = 1,
     *,
-    expanded=None,
-    kernel_size=3,
-    se=None,
-    se_on="expanded",
-    activation="relu6",
-    drop_rate=0.0,
-    name,
-    **options,
-):
+    expanded: int | None = None,
+    kernel_size: int | tuple[int, int] = 3,
+    se: SEConfig | None = None,
+    se_on: str = "expanded",
+    activation: Activation = "relu6",
+    drop_rate: float = 0.0,
+    name: str,
+    **options: Any,
+) -> Tensor:
     """Expand (1x1), depthwise, project (1x1): MobileNetV2 and V3, MnasNet, EfficientNet.
 
         y = x + project(se(depthwise(expand(x))))  # no sum where size or channels change
@@ -155,8 +175,17 @@ def inverted_residual(
 
 
 def shuffle_unit(
-    x, filters, strides=1, *, groups=3, first_groups=None, width=None, se=None, name, **options
-):
+    x: Tensor,
+    filters: int,
+    strides: int = 1,
+    *,
+    groups: int = 3,
+    first_groups: int | None = None,
+    width: int | None = None,
+    se: SEConfig | None = None,
+    name: str,
+    **options: Any,
+) -> Tensor:
     """ShuffleNet's unit: grouped 1x1, channel shuffle, depthwise 3x3, grouped 1x1.
 
         y = relu(x + se(branch(x)))                            # strides 1
@@ -193,7 +222,7 @@ def shuffle_unit(
     return place("post", layers.Activation("relu", name=f"{name}_out")(y))
 
 
-def shuffle_channels(x, groups, *, name):
+def shuffle_channels(x: Tensor, groups: int, *, name: str) -> Tensor:
     """Deal the channels of each group out to all groups: (g, n) becomes (n, g).
 
     Height and width must be known, but for one; the layers are `NAME_split`, `NAME_swap` and

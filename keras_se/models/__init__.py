@@ -204,7 +204,7 @@ def describe(name: str) -> Description:
 
 def count(name: str | Network) -> Description:
     """Build a network and count it; what `describe` has in its table must equal this."""
-    from keras_se.complexity import complexity
+    from keras_se.counting import complexity
 
     network = find(name)
     counted = complexity(build(network))

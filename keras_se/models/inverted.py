@@ -125,7 +125,7 @@ def body(network, options, x):
             x = blocks.inverted_residual(
                 x,
                 round_channels(row.out * options.width),
-                1 if repeat else row.stride,
+                strides=1 if repeat else row.stride,
                 expanded=x.shape[-1] * row.expansion,
                 kernel_size=row.kernel,
                 se=se,

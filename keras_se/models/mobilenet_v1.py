@@ -65,7 +65,7 @@ def body(network, options, x):
             x = blocks.separable_block(
                 x,
                 channels(row.out),
-                1 if repeat else row.stride,
+                strides=1 if repeat else row.stride,
                 se=se,
                 padding=padding,
                 name=f"block_{index}",

@@ -110,7 +110,7 @@ def body(network, options, x):
         x = blocks.inverted_residual(
             x,
             round_channels(row.out * options.width),
-            stride,
+            strides=stride,
             expanded=_expanded(x, row, came_in),
             kernel_size=3 if network.minimalistic else row.kernel,
             se=se,

@@ -119,12 +119,13 @@ def body(network, options, x):
             stride = 1 if repeat else row.stride
             name = f"conv{index}_block{repeat + 1}"
             if not network.bottleneck:
-                x = blocks.basic_block(x, channels(row.out), stride, se=se, name=name, **_NORM)
+                out = channels(row.out)
+                x = blocks.basic_block(x, out, strides=stride, se=se, name=name, **_NORM)
                 continue
             x = blocks.bottleneck_block(
                 x,
                 channels(row.out),
-                stride,
+                strides=stride,
                 se=se,
                 width=channels(row.width or row.out // 4),
                 first_width=row.first_width and channels(row.first_width),

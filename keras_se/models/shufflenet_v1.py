@@ -53,7 +53,7 @@ def body(network, options, x):
             x = blocks.shuffle_unit(
                 x,
                 channels(row.out),
-                1 if repeat else 2,
+                strides=1 if repeat else 2,
                 groups=_GROUPS,
                 first_groups=_GROUPS if repeat else row.first_groups,
                 se=se,

@@ -47,7 +47,7 @@ def body(network, options, x):
     features = {}
     for index, (row, se) in enumerate(zip(network.rows, options.se, strict=True), start=1):
         out = round_channels(row.out * options.width)
-        x = blocks.vgg_block(x, out, row.repeat, se=se, name=f"block{index}")
+        x = blocks.vgg_block(x, out, convs=row.repeat, se=se, name=f"block{index}")
         features[2**index] = x
     return x, features
 

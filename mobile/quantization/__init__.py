@@ -1,11 +1,11 @@
 """Quantisation: which tensors carry a range, finding the ranges, and training with them.
 
-lowered model -> scheme -> calibration -> an engine -> a model that trains as int8 computes
+lowered model -> plan -> calibration -> an engine -> a model that trains as int8 computes
 """
 
 from __future__ import annotations
 
-from mobile import layers  # noqa: F401  (its layers register, so that a saved model loads)
+from mobile.lowering import layers  # noqa: F401  (its layers register, so that a saved model loads)
 from mobile.quantization import keras_engine
 from mobile.quantization.calibration import calibrate
 from mobile.quantization.correction import correct
@@ -34,7 +34,7 @@ def quantize_aware(
         model: Any functional Keras model; it is lowered for `target` first.
         calibration: Images for the ranges, 100 or more. Not needed where `ranges` are given.
         engine: `keras` for a `keras.Model`; `tfmot` for a `tf_keras.Model` made with
-            tensorflow-model-optimization. Both carry out the same scheme.
+            tensorflow-model-optimization. Both carry out the same plan.
         ranges: Ranges found before with `mobile.calibrate`.
         method: How `calibrate` finds the ranges.
         target: What `mobile.lower` lowers for.

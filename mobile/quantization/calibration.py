@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
-from mobile.quantization import inputs, readers
-from mobile.quantization import scheme as schemes
-from mobile.quantization.importances import importances
-from mobile.records import Ranges
+from mobile.quantization import calibration_images, functions_behind, range_plan
+from mobile.quantization.channel_weights import importances
+from mobile.quantization.ranges import Ranges
 
 METHODS = ("mse", "minmax", "percentile", "entropy")
 _BINS = 1 << 14  # half of them each side of zero
@@ -38,26 +37,26 @@ def calibrate(model, images, method="mse", batch_size=None, progress=True) -> Ra
         progress: Whether to show a progress bar.
 
     Returns:
-        `Ranges` of every point of the scheme, fixed ones included.
+        `Ranges` of every point of the plan, fixed ones included.
     """
     choose = _chooser(method)
-    scheme = schemes.plan(model)
-    inputs.warn_of_random_weights(model)
-    asked = scheme.free
+    plan = range_plan.read_plan(model)
+    calibration_images.warn_of_random_weights(model)
+    asked = plan.free
     if not asked:  # every range is fixed: pixels, then ReLU6, say
-        return Ranges(schemes.complete(scheme, {}), method=method)
+        return Ranges(range_plan.complete(plan, {}), method=method)
     outputs = [model.get_layer(name).output for name in asked]
     probe = keras.Model(model.inputs, outputs)
     summary = _compile(probe)
     statistics = {name: _Statistics() for name in asked}
-    batches = inputs.Inputs(model, images, batch_size)
+    batches = calibration_images.Inputs(model, images, batch_size)
     weights: dict[str, np.ndarray] = {}
     for number, batch in enumerate(_progress(batches, progress)):
         found = summary(batch)
         for name, (low, high, *_) in zip(asked, found, strict=True):
             _check_finite(float(low), float(high), name)
         if method == "mse" and number == 0:
-            weights = _group_weights(scheme, importances(model, scheme, batch))
+            weights = _group_weights(plan, importances(model, plan, batch))
         for name, (low, high, values, step) in zip(asked, found, strict=True):
             values = np.asarray(values)
             by_value = None
@@ -67,18 +66,18 @@ def calibrate(model, images, method="mse", batch_size=None, progress=True) -> Ra
     batches.finish()
     groups: dict[str, _Statistics] = {}
     for name in asked:
-        groups.setdefault(scheme.points[name].group, _Statistics()).merge(statistics[name])
+        groups.setdefault(plan.points[name].group, _Statistics()).merge(statistics[name])
     found = {}
     for name in asked:
-        point = scheme.points[name]
+        point = plan.points[name]
         seen = groups[point.group]
         if point.is_input:
             found[name] = (seen.low, seen.high)
         elif method == "mse":
-            found[name] = _mse(seen, readers.function_behind(name, scheme, model))
+            found[name] = _mse(seen, functions_behind.function_behind(name, plan, model))
         else:
             found[name] = choose(seen)
-    return Ranges(schemes.complete(scheme, found), method=method, images=batches.count)
+    return Ranges(range_plan.complete(plan, found), method=method, images=batches.count)
 
 
 def _check_finite(low, high, name):
@@ -89,10 +88,10 @@ def _check_finite(low, high, name):
         )
 
 
-def _group_weights(scheme, weights):
+def _group_weights(plan, weights):
     """The weights of the groups of points of which every member has some that is not zero."""
-    lacking = {p.group for p in scheme.points.values() if not np.any(weights.get(p.name, 0))}
-    return {name: w for name, w in weights.items() if scheme.points[name].group not in lacking}
+    lacking = {p.group for p in plan.points.values() if not np.any(weights.get(p.name, 0))}
+    return {name: w for name, w in weights.items() if plan.points[name].group not in lacking}
 
 
 @dataclass

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from keras_se.graph import Ref, trace
-from mobile.quantization import keras_engine, scheme
+from mobile.quantization import keras_engine, range_plan
 
 _LARGEST = 1.5
 _NOISY = 0.8  # correlation below which a channel is made smaller instead
@@ -48,7 +48,7 @@ def correct(model, ranges, images, count=None, float_layers=()):
     chosen = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
     batch = keras.ops.convert_to_tensor(np.asarray(images[chosen], np.float32))
     quantized = keras_engine.quantize(model, ranges, float_layers=float_layers)
-    ends = scheme.complete(scheme.plan(model), ranges)
+    ends = range_plan.complete(range_plan.read_plan(model), ranges)
     ends = {name: pair for name, pair in ends.items() if name not in float_layers}
     teacher = keras_engine.rebuild(model)
     endings = _without_activations(quantized)
@@ -107,7 +107,7 @@ def _without_activations(model):
     """Make the model's convolutions linear; return their activations by name."""
     endings = {}
     for layer in model.layers:
-        if type(layer).__name__.removeprefix("Quantized") in scheme.WEIGHTED:
+        if type(layer).__name__.removeprefix("Quantized") in range_plan.WEIGHTED:
             endings[layer.name] = layer.activation
             layer.activation = keras.activations.linear
     return endings

@@ -1,4 +1,4 @@
-"""Carry out the scheme in Keras 3: fake quantisation that trains, saves and converts natively.
+"""Carry out the plan in Keras 3: fake quantisation that trains, saves and converts natively.
 
 `quantize` makes a quantisation-aware model out of a lowered one, and `strip` undoes it. The
 TFLite converter knows `keras.quantizers.fake_quant_with_min_max_vars`, so the ranges in the
@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from mobile.quantization import grids, limits
-from mobile.quantization import scheme as schemes
-from mobile.records import Ranges
+from keras_se.rebuild import rebuild
+from mobile.quantization import kernel_grids, range_plan, xnnpack_limits
+from mobile.quantization.ranges import Ranges
 
 _SUFFIX = "_range"
 # A learning rate that suits kernels is a hundred times too small for the ends of ranges.
@@ -218,29 +218,29 @@ def quantize(model: keras.Model, ranges, learned=False, float_layers=()) -> kera
 
     Args:
         model: A lowered model.
-        ranges: Point name to (low, high), for every point of its scheme.
+        ranges: Point name to (low, high), for every point of its plan.
         learned: Whether training moves the ranges that are neither fixed nor shared.
         float_layers: Layers whose output is not rounded; they and their readers keep their
             kernels.
     """
-    scheme = schemes.plan(model)
-    floats = schemes.in_float(scheme, float_layers)
-    ranges = limits.widen(model, scheme, schemes.complete(scheme, ranges))
-    groups = Counter(point.group for point in scheme.points.values())
+    plan = range_plan.read_plan(model)
+    floats = range_plan.in_float(plan, float_layers)
+    ranges = xnnpack_limits.widen(model, plan, range_plan.complete(plan, ranges))
+    groups = Counter(point.group for point in plan.points.values())
 
     def clone(layer):
         config = layer.get_config()
         kind = type(layer).__name__
-        if kind not in schemes.WEIGHTED or layer.name in floats:
+        if kind not in range_plan.WEIGHTED or layer.name in floats:
             return type(layer).from_config(config)
-        low, high = ranges[scheme.reads[layer.name][0]]
+        low, high = ranges[plan.reads[layer.name][0]]
         grid = {"input_scale": (high - low) / 255, "levels": kernel_levels(layer)}
         return _QUANTIZED[kind].from_config({**config, **grid})
 
     def after(name, tensor):
-        if name not in scheme.points or name in float_layers:
+        if name not in plan.points or name in float_layers:
             return tensor
-        point = scheme.points[name]
+        point = plan.points[name]
         moves = point.fixed is None and not point.is_input and groups[point.group] == 1
         policy = model.get_layer(name).dtype_policy
         return FakeQuantize(
@@ -251,7 +251,7 @@ def quantize(model: keras.Model, ranges, learned=False, float_layers=()) -> kera
 
 
 def kernel_levels(layer) -> list[int] | None:
-    """What `grids.levels` finds for the kernel of a plain layer.
+    """What `kernel_grids.levels` finds for the kernel of a plain layer.
 
     None for transposed convolutions: the converter quantises their kernels itself, to 127 levels.
     """
@@ -260,7 +260,7 @@ def kernel_levels(layer) -> list[int] | None:
     kernel = layer.get_weights()[0]
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
-    return grids.levels(kernel, -1).tolist()
+    return kernel_grids.levels(kernel, -1).tolist()
 
 
 def strip(model: keras.Model) -> tuple[keras.Model, Ranges]:
@@ -282,10 +282,10 @@ def strip(model: keras.Model) -> tuple[keras.Model, Ranges]:
 
 
 def layers_in_float(model: keras.Model) -> set[str]:
-    """The layers of a quantisation-aware model that compute in float: see `scheme.in_float`."""
+    """The layers of a quantisation-aware model that compute in float: see `range_plan.in_float`."""
     lowered, ranges = strip(model)
-    scheme = schemes.plan(lowered)
-    return schemes.in_float(scheme, set(scheme.points) - set(ranges))
+    plan = range_plan.read_plan(lowered)
+    return range_plan.in_float(plan, set(plan.points) - set(ranges))
 
 
 def is_quantized(model) -> bool:
@@ -327,54 +327,3 @@ def for_conversion(model: keras.Model) -> keras.Model:
                 kernel[0, 0, channel, 0] = least[channel]
             baked.get_layer(layer.name).set_weights([kernel, bias])
     return baked
-
-
-def rebuild(model, clone=None, after=lambda name, tensor: tensor, batch=None) -> keras.Model:
-    """Copy a functional model with its weights, changing it on the way.
-
-    Args:
-        model: A functional model that uses each layer once.
-        clone: From a layer to its copy, or to None to leave it out; copies all by default.
-        after: From a layer's name and output to what its consumers read; inputs are asked too.
-        batch: The batch size of the copy; the model's own by default.
-    """
-    clone = clone or (lambda layer: type(layer).from_config(layer.get_config()))
-    left_out = set()
-    # An unnamed Input has a tensor of another name than its layer.
-    entrances = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
-    names = {id(layer.output): layer.name for layer in entrances}
-
-    def new_input(tensor):
-        shape = (batch, *tensor.shape[1:]) if batch else tensor.shape
-        return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=names[id(tensor)])
-
-    def new_layer(layer):
-        copy = clone(layer)
-        if copy is None:
-            left_out.add(layer.name)
-            return keras.layers.Identity(name=layer.name)
-        return copy
-
-    inputs = keras.tree.map_structure(new_input, model.input)
-    entry = {id(t): t for t in keras.tree.flatten(inputs)}
-
-    def read(tensor):
-        if isinstance(tensor, keras.KerasTensor) and entry.get(id(tensor)) is tensor:
-            entered = after(tensor.name, tensor)
-            entry[id(tensor)] = entered
-            return entered
-        return entry.get(id(tensor), tensor)
-
-    def call(layer, *args, **kwargs):
-        args, kwargs = keras.tree.map_structure(read, (args, kwargs))
-        if layer.name in left_out:
-            return args[0]
-        return after(layer.name, layer(*args, **kwargs))
-
-    copy = keras.models.clone_model(
-        model, input_tensors=inputs, clone_function=new_layer, call_function=call
-    )
-    for layer in copy.layers:
-        if layer.weights and layer.name in {known.name for known in model.layers}:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
-    return copy

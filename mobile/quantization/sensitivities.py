@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from mobile.quantization import keras_engine
-from mobile.records import Record, table
+from mobile.record import Record, table
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Carry out the scheme with tensorflow-model-optimization, through tf_keras.
+"""Carry out the plan with tensorflow-model-optimization, through tf_keras.
 
 For those whose pipeline is tfmot. Everything that tfmot would choose by itself is ours here: the
 ranges (calibrated, not -6 to 6), the kernels (per channel, depthwise too, with floors), where
@@ -14,9 +14,8 @@ import keras
 import numpy as np
 
 from keras_se.graph import trace
-from mobile.quantization import keras_engine, limits
-from mobile.quantization import scheme as schemes
-from mobile.records import Preprocessing
+from mobile.quantization import keras_engine, range_plan, xnnpack_limits
+from mobile.tflite.artifact import Preprocessing
 
 # Importing tfmot sets TF_USE_LEGACY_KERAS for the whole process; the environment is the user's.
 _environment = dict(os.environ)
@@ -110,7 +109,7 @@ class ChannelKernel(_tfmot.quantizers.Quantizer):
 
 
 class SchemeConfig(_tfmot.QuantizeConfig):
-    """What the scheme says of one layer: the range of its output, the step of its input.
+    """What the plan says of one layer: the range of its output, the step of its input.
 
     Args:
         kind: The layer's class.
@@ -157,7 +156,7 @@ class SchemeConfig(_tfmot.QuantizeConfig):
 
 
 class Plain(_L.Layer):
-    """One of the small layers of `mobile.layers`, in TensorFlow.
+    """One of the small layers of `mobile.lowering.layers`, in TensorFlow.
 
     Args:
         kind: The class there.
@@ -217,13 +216,13 @@ def quantize(model: keras.Model, ranges):
 
     Args:
         model: A lowered model.
-        ranges: Point name to (low, high), for every point of its scheme.
+        ranges: Point name to (low, high), for every point of its plan.
     """
-    scheme = schemes.plan(model)
-    ranges = limits.widen(model, scheme, schemes.complete(scheme, ranges))
+    plan = range_plan.read_plan(model)
+    ranges = xnnpack_limits.widen(model, plan, range_plan.complete(plan, ranges))
 
     def annotate(layer, kind, name):
-        reads = scheme.reads.get(name)
+        reads = plan.reads.get(name)
         low, high = ranges[reads[0]] if kind in _KERNELS else (0.0, 0.0)
         levels = keras_engine.kernel_levels(model.get_layer(name)) if kind in _KERNELS else None
         config = SchemeConfig(kind, ranges.get(name), (high - low) / 255, levels)
@@ -296,7 +295,7 @@ def _translate(model, annotate):
 
 
 def _tf_keras_layer(kind, layer):
-    activation = schemes.activation_of(layer)
+    activation = range_plan.activation_of(layer)
     if kind == "Conv2DTranspose" or activation in {"hard_silu", "hard_swish"}:
         raise ValueError(
             "engine='tfmot' has no transposed convolution (the converter loses its channels) and "

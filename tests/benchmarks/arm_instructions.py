@@ -4,7 +4,7 @@
         [--json FILE]
 
 Each NETWORK (as in int8_speed.py) is converted by TFLiteConverter itself, and lowered for `xnnpack`
-and for `builtin`. `mobile/agent.py` runs the files on emulated Arm under LiteRT, whose XNNPACK
+and for `builtin`. The agent runs the files on emulated Arm under LiteRT, whose XNNPACK
 delegate takes int8, and under tflite-runtime, which has no int8 delegate. A QEMU plugin counts;
 instructions of an inference are (those of a process with 3 - those of one with 1) / 2, so that
 start-up and loading cancel. They are no latency: caches and memory do not count.
@@ -35,7 +35,7 @@ from targets import plain_int8
 
 import mobile
 from mobile import devices
-from mobile.serial import table, write_file
+from mobile.record import table, write_file
 
 NETWORKS = ("mobilenet_v3_small", "mobilenet_v2", "efficientnet_b0")
 # Runtime, and the target to lower for it.

@@ -21,8 +21,12 @@ from PIL import Image
 
 import mobile
 from keras_se import weights
-from mobile import conversion, devices, quantization, stats
-from mobile.records import Artifact, table
+from mobile import devices, quantization
+from mobile.benchmarking import statistics
+from mobile.conversion import converter as keras_to_tflite
+from mobile.conversion import quiet
+from mobile.record import table
+from mobile.tflite.artifact import Artifact
 
 DATA = pathlib.Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -72,8 +76,8 @@ def plain_converter(model, images):
 
     core, preprocessing = _core(model)
     samples = preprocessing.apply(images)
-    with conversion.quiet():
-        traced = conversion._trace(core)
+    with quiet.quiet():
+        traced = keras_to_tflite._trace(core)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], core)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([x[None]] for x in samples)
@@ -90,8 +94,8 @@ def edge_quantizer(model, images, static):
     except ImportError:
         return None
     core, preprocessing = _core(model)
-    with conversion.quiet():
-        content = conversion._tflite(core)
+    with quiet.quiet():
+        content = keras_to_tflite._tflite(core)
     rules = recipe.static_wi8_ai8() if static else recipe.dynamic_wi8_afp32()
     work = quantizer.Quantizer(content, rules)
     if not static:
@@ -174,7 +178,7 @@ def judge(model, labels, images, makers):
             continue
         outputs = artifact.restore(raw).reshape(len(images), -1)
         top = outputs[:, -model.output.shape[-1] :].argmax(axis=-1)  # some have a class 0 more
-        p = stats.mcnemar(top == labels, truth == labels)
+        p = statistics.mcnemar(top == labels, truth == labels)
         size = f"{artifact.size_bytes / 1e6:.2f} MB"
         accuracy, agreement = float((top == labels).mean()), float((top == truth).mean())
         rows.append((name, accuracy, agreement, p, size, partitions))

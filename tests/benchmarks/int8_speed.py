@@ -26,7 +26,7 @@ import numpy as np
 
 import keras_se
 import mobile
-from mobile.serial import table, write_file
+from mobile.record import table, write_file
 
 SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data"
 NETWORKS = (
@@ -165,7 +165,7 @@ def plain(model, images=None):
     """Return what TFLiteConverter makes of the model by itself; with images, in int8."""
     import tensorflow as tf
 
-    from mobile.conversion import quiet
+    from mobile.conversion.quiet import quiet
 
     with quiet(), contextlib.redirect_stdout(io.StringIO()):
         converter = tf.lite.TFLiteConverter.from_keras_model(model)

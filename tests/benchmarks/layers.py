@@ -145,7 +145,7 @@ def main():
     if arguments.child:
         print(json.dumps(measure(arguments.rounds)))
         return
-    from mobile.stats import ratio_of_medians
+    from mobile.benchmarking.statistics import ratio_of_medians
 
     print(f"float32, batch {BATCH}, reduction {REDUCTION}, {arguments.rounds} rounds; ratio to the")
     print("functional block, with 95 % bootstrap interval\n")

@@ -19,7 +19,7 @@ import numpy as np
 
 import keras_se
 import mobile
-from mobile.records import table
+from mobile.record import table
 
 BATCH = 16
 

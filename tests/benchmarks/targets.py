@@ -111,7 +111,7 @@ def plain_int8(model, images):
     """The int8 file that TFLiteConverter makes of a model by itself."""
     import tensorflow as tf
 
-    from mobile.conversion import quiet
+    from mobile.conversion.quiet import quiet
 
     x = keras.Input(batch_shape=(1, *model.inputs[0].shape[1:]))
     with quiet():

@@ -18,8 +18,10 @@ import numpy as np
 
 import keras_se
 import mobile
-from mobile import devices, stats, training
-from mobile.serial import table
+from mobile import devices
+from mobile.benchmarking import statistics
+from mobile.pipeline import training
+from mobile.record import table
 
 DATA = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data" / "flowers12"
 NETWORKS = {"mobilenet_v2": keras_se.MOBILE, "se_resnet18": "default"}
@@ -68,7 +70,7 @@ def judge(model, images, files):
     for kind, artifact in files:
         top = artifact.restore(devices.predict(artifact, artifact.prepare(x)))[0].argmax(-1)
         lost = np.mean(top == y) - np.mean(truth == y)
-        p = f"{stats.mcnemar(top == y, truth == y):.2f}"
+        p = f"{statistics.mcnemar(top == y, truth == y):.2f}"
         agreement = f"{np.mean(top == truth):.1%}"
         partitions = devices.partitions(artifact)
         yield (kind, f"{np.mean(top == y):.1%}", f"{100 * lost:+.1f}", agreement, p, partitions)

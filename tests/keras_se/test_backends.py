@@ -7,6 +7,7 @@ with the same weights as this one.
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,9 @@ cases += [("sse", "avg", gate, 4, "add") for gate in GATES]
 cases += [("scse", "avg", "sigmoid", 4, way) for way in ("add", "max", "mul", "concat")]
 cases += [(kind, None, "sigmoid", rank, "max") for kind in ("cse", "scse") for rank in (3, 5)]
 for kind, pool, gate, rank, aggregate in cases:
-    config = keras_se.SEConfig(kind, 4, 1, pool=pool, gate=gate, aggregate=aggregate)
+    config = keras_se.SEConfig(
+        kind, reduction=4, min_channels=1, pool=pool, gate=gate, aggregate=aggregate
+    )
     # No size equals a number of filters: there Keras 3.15's ops.add on TensorFlow takes the bias
     # of a channels_first convolution for one of the last axis.
     x = rng.normal(size=(2, *(5, 6, 7)[: rank - 2], 16)).astype("float32")
@@ -113,6 +116,44 @@ def test_backend_gives_equal_outputs_and_brings_no_tensorflow(backend, reference
     assert set(outputs) == set(reference)
     for name, expected in reference.items():
         np.testing.assert_allclose(outputs[name], expected, atol=1e-5, rtol=1e-5, err_msg=name)
+
+
+HIDE = """
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+def find_others(name, *where):
+    return None if name in {missing} else find(name, *where)
+PathFinder.find_spec = find_others
+import {module}
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "missing", "advice"),
+    [
+        (None, ["tensorflow", "jax", "torch"], "Run `pip install tensorflow`, or install jax or"),
+        ("torch", ["torch"], "Run `pip install torch`, or set .* KERAS_BACKEND=tensorflow, which"),
+        ("jax", ["jax", "tensorflow", "torch"], "Run `pip install jax`, or install jax or torch"),
+    ],
+)
+@pytest.mark.parametrize("module", ["keras_se", "keras_se.config"])
+def test_no_backend_is_said_in_one_sentence(chosen, missing, advice, module, tmp_path):
+    code = HIDE.format(missing=missing, module=module)
+    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    environment |= {"PYTHONPATH": str(ROOT), "KERAS_HOME": str(tmp_path)}
+    environment |= {"KERAS_BACKEND": chosen} if chosen else {}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert re.match(f"ImportError: Keras needs its backend installed.*{advice}", lines[-1])
+    assert len(lines) < 10  # where it was imported, and no more
 
 
 def test_half_precision_does_not_overflow(reference):

@@ -371,7 +371,14 @@ def test_channel_shuffle_names_what_it_misses():
 
 @pytest.mark.parametrize(
     "module",
-    [keras_se.config, keras_se.layers, blocks.plain, blocks.residual],
+    [
+        keras_se.config,
+        keras_se.layers.channel,
+        keras_se.layers.spatial,
+        keras_se.layers.concurrent,
+        blocks.plain,
+        blocks.residual,
+    ],
     ids=lambda module: module.__name__,
 )
 def test_examples(module):

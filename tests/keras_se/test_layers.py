@@ -74,7 +74,14 @@ shapes = st.tuples(
 def test_cse_is_the_formula(shape, reduction, least, pool, activation, gate, use_bias):
     rng = np.random.default_rng(0)
     x = rng.normal(0, 2, shape).astype("float32")
-    layer = SqueezeExcite(reduction, least, 1, pool, activation, gate, use_bias)
+    layer = SqueezeExcite(
+        reduction,
+        min_channels=least,
+        pool=pool,
+        activation=activation,
+        gate=gate,
+        use_bias=use_bias,
+    )
     layer.build(shape)
     weights = randomize(layer, rng)
     x64 = x.astype("float64")
@@ -103,7 +110,9 @@ def test_sse_is_the_formula(shape, gate, use_bias):
 def test_scse_is_both_formulas_joined(shape, aggregate, pool, gate, use_bias):
     rng = np.random.default_rng(2)
     x = rng.normal(0, 2, shape).astype("float32")
-    layer = ConcurrentSqueezeExcite(2, 1, 1, pool, "relu", gate, use_bias, aggregate)
+    layer = ConcurrentSqueezeExcite(
+        2, min_channels=1, pool=pool, gate=gate, use_bias=use_bias, aggregate=aggregate
+    )
     assert layer.compute_output_shape(shape)[-1] == shape[-1] * (1 + (aggregate == "concat"))
     layer.build(shape)
     weights, x64 = randomize(layer, rng), x.astype("float64")
@@ -124,7 +133,7 @@ def test_scse_is_both_formulas_joined(shape, aggregate, pool, gate, use_bias):
 def test_channels_first_is_channels_last_transposed(kind, shape, pool):
     rng = np.random.default_rng(3)
     x = rng.normal(size=shape).astype("float32")
-    config = SEConfig(kind, 4, 1, pool=pool, aggregate="concat")
+    config = SEConfig(kind, reduction=4, min_channels=1, pool=pool, aggregate="concat")
     first, last = (config.layer(data_format=f"channels_{end}") for end in ("first", "last"))
     first.build(shape)
     randomize(first, rng)

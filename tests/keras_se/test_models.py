@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_se import MOBILE, PAPER, SEConfig, SqueezeExcite, models, weights
-from keras_se.complexity import complexity
+from keras_se.counting import complexity
 
 
 def small(name, **kwargs):

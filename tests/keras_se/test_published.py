@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from keras_se import PAPER, SEConfig, models
-from keras_se.complexity import complexity
+from keras_se.counting import complexity
 
 ANCHORS = json.loads((Path(__file__).parents[1] / "data" / "anchors.json").read_text())
 EXACT = ANCHORS["exact_params"]

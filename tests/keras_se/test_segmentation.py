@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_se import ConcurrentSqueezeExcite, SEConfig, SpatialSqueezeExcite, models, weights
-from keras_se.complexity import complexity
+from keras_se.counting import complexity
 from keras_se.models.segmentation import ENCODERS
 
 

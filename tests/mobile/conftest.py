@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from mobile.layers import Shift
+from mobile.lowering.layers import Shift
 
 _relu6 = keras.activations.relu6
 
@@ -76,6 +76,6 @@ def quantized(lowered, ranges):
 
 @pytest.fixture(scope="session")
 def artifact(quantized):
-    from mobile.conversion import convert
+    from mobile.conversion.converter import convert
 
     return convert(quantized)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mobile import schema
+from mobile.tflite import schema
 
 NONE, RELU, RELU6 = 0, 1, 3  # schema.fbs, ActivationFunctionType
 _TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int8": 9}

@@ -76,7 +76,7 @@ def test_memory_does_not_grow_with_the_images(passing):
 
 
 def test_ranges_go_to_json_and_back(lowered, images, ranges, tmp_path):
-    from mobile.records import Ranges
+    from mobile.quantization.ranges import Ranges
 
     assert Ranges.load(ranges.save(tmp_path / "ranges.json")) == ranges
     assert ranges.images == len(images) and "stem" in str(ranges)

@@ -1,9 +1,11 @@
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 
 import mobile
-from mobile import flatbuffer
+from mobile import tflite
 from mobile.quantization import keras_engine, quantize_aware, strip
 
 
@@ -116,8 +118,8 @@ def test_a_bfloat16_model_converts_as_its_float32_twin(lowered, ranges, artifact
         lowered,
         lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"}),
     )
-    other = flatbuffer.read(mobile.convert(keras_engine.quantize(mixed, ranges))).tensors
-    twins = {t.name: t for t in flatbuffer.read(artifact).tensors}
+    other = tflite.read(mobile.convert(keras_engine.quantize(mixed, ranges))).tensors
+    twins = {t.name: t for t in tflite.read(artifact).tensors}
     weights = [t for t in other if t.name.endswith(("/kernel", "/bias"))]
     assert len(weights) == 16  # eight convolutions
     for tensor in weights:
@@ -145,3 +147,12 @@ def test_any_model_is_lowered_on_the_way(images):
 def test_bad_options_say_what_to_pass(lowered, options, message):
     with pytest.raises(ValueError, match=message):
         quantize_aware(lowered, **options)
+
+
+def test_models_saved_before_the_package_had_rooms_still_load_and_answer_alike():
+    data = pathlib.Path(__file__).parents[2] / "data"
+    model = keras.models.load_model(data / "qat_flat.keras")
+    kept = np.load(data / "qat_flat.npz")  # images, and what that code answered
+    assert model.predict(kept["images"], verbose=0) == pytest.approx(kept["outputs"], abs=1e-6)
+    kinds = {type(layer).__name__ for layer in model.layers}
+    assert {"FakeQuantize", "Shift", "QuantizedConv2DTranspose", "QuantizedDense"} <= kinds

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mobile import devices
-from mobile.conversion import convert
-from mobile.layers import DepthToSpace, Mean, ScaleMap, Shift, Slice
+from mobile.conversion.converter import convert
+from mobile.lowering.layers import DepthToSpace, Mean, ScaleMap, Shift, Slice
 from mobile.quantization import quantize_aware
 
 

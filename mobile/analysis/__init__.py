@@ -1,0 +1,1 @@
+"""What leaves an accelerator, why, and what to do; estimates of accelerators that are not there."""

@@ -1,0 +1,1 @@
+"""Times of files side by side, and whether to believe them."""

@@ -1,0 +1,79 @@
+"""What devices have said so far, on disk until all is done: an interrupt loses little."""
+
+import json
+import os
+import pathlib
+import tempfile
+
+from mobile.record import write_file
+
+
+class Keeping:
+    """Files of partial results, which go once all is here and are named where it is not.
+
+    Args:
+        read: Returns the `Timings` of a device, a job, and what was answered until an interrupt.
+    """
+
+    def __init__(self, read):
+        self.read, self.parts = read, []
+
+    def part(self, device, job):
+        """Return a function that keeps an answer in place of the device's last one."""
+        part = _Part(device, job)
+        self.parts.append(part)
+        return part
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        for part in self.parts:
+            part.over = True
+        parts = [part for part in self.parts if part.path]
+        interrupted = bool(kind) and issubclass(kind, KeyboardInterrupt)
+        if kind and parts and (not interrupted or any(part.timed for part in parts)):
+            said = f"What was measured before is in {' and '.join(self._keep(parts))}."
+            if interrupted:
+                raise KeyboardInterrupt(f"interrupted. {said}") from None
+            error.add_note(said)
+            return
+        for part in parts:
+            part.path.unlink(missing_ok=True)
+        if interrupted:
+            raise KeyboardInterrupt("interrupted before any model was timed") from None
+
+    def _keep(self, parts):
+        """Return what to say of files: one that `keras-se report` reads, or each as it came."""
+        timed = [part for part in parts if part.timed]
+        if not timed:
+            return [str(part.path) for part in parts]
+        from mobile.benchmarking import measurements
+
+        found = tuple(self.read(part.device, part.job, part.answer) for part in timed)
+        write_file(timed[0].path, measurements.of(found).to_json())
+        for part in parts:
+            if part is not timed[0]:
+                part.path.unlink(missing_ok=True)
+        return [f"{timed[0].path}, which `keras-se report` reads"]
+
+
+class _Part:
+    def __init__(self, device, job):
+        self.device, self.job, self.path, self.answer = device, job, None, None
+        self.over = False  # a thread that an interrupt does not await may go on for a moment
+
+    @property
+    def timed(self):
+        return any(row["times_ms"] for row in self.answer.result["models"].values())
+
+    def __call__(self, answer):
+        if self.over or not answer.result.get("models"):
+            return
+        self.answer = answer
+        if self.path is None:
+            safe = "".join(c if c.isalnum() else "-" for c in self.device.name)
+            handle, name = tempfile.mkstemp(prefix=f"keras-se-{safe}-", suffix=".json")
+            os.close(handle)
+            self.path = pathlib.Path(name)
+        write_file(self.path, json.dumps(answer.result))

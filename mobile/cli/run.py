@@ -1,0 +1,66 @@
+"""The command that does everything: run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mobile.cli.app import (
+    Data,
+    Engine,
+    Method,
+    Seed,
+    Target,
+    Threads,
+    keras_command,
+)
+
+
+@keras_command
+def run(
+    data: Data = None,
+    network: Annotated[str, typer.Option(help="A network of `keras-se models`.")] = (
+        "mobilenet_v3_small"
+    ),
+    se: Annotated[str, typer.Option(help="Squeeze-and-excitation of the mobile one.")] = "mobile",
+    reduction: Annotated[float | None, typer.Option(help="Change the preset's reduction.")] = None,
+    size: Annotated[int | None, typer.Option(help="Height and width of the images.")] = None,
+    width: Annotated[float | None, typer.Option(help="Multiplies the channels.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Float training epochs.")] = None,
+    qat_epochs: Annotated[
+        int | None, typer.Option(help="Quantisation-aware epochs; 0 calibrates alone.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Largest step size.")] = None,
+    qat_learning_rate: Annotated[
+        float | None, typer.Option(help="The same for quantisation-aware training.")
+    ] = None,
+    augment: Annotated[str | None, typer.Option(help="none, shift or photo.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights to start from, by layer name.")
+    ] = None,
+    engine: Engine = "keras",
+    target: Target = "xnnpack",
+    method: Method = "mse",
+    validation_split: Annotated[
+        float | None, typer.Option(help="Share to test on, if DATA has no test part.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="A broken image is an error.")] = False,
+    threads: Threads = 1,
+    runs: Annotated[int, typer.Option(help="Benchmark rounds.")] = 200,
+    seed: Seed = 0,
+    output: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="Name of the run. Default: the data's.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a run of that name.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run.")
+    ] = False,
+):
+    """Train, quantise, verify, time and report a network, its server twin, and one without SE."""
+    import mobile
+    from mobile.reporting import console
+
+    settings = {k: v for k, v in locals().items() if k not in ("mobile", "console")}
+    mobile.run(**settings, progress=console.Progress(), show=True)

@@ -1,0 +1,1 @@
+"""From Keras to .tflite, and the proof that the two agree."""

@@ -1,0 +1,31 @@
+"""TensorFlow without its chatter."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+
+
+@contextlib.contextmanager
+def quiet():
+    """Keep TensorFlow's C++ log off the terminal, and its advice out of Python's warnings.
+
+    The environment stays as it is.
+    """
+    sys.stderr.flush()
+    saved, logger = os.dup(2), logging.getLogger("tensorflow")
+    level = logger.level
+    with tempfile.TemporaryFile() as log, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        os.dup2(log.fileno(), 2)
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,298 @@
+"""When two outputs count as equal, which layer broke it, and what looks wrong.
+
+End to end an int8 network is chaotic: one level of difference in one operator changes logits by
+a dozen levels, and two right runtimes differ as much from each other as from the simulation.
+So whole networks are compared by agreement, and single operators by level: fed its own int8
+inputs, each must be at most one level from what the Keras layers compute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from mobile import devices, lowering, quantization, tflite
+from mobile.conversion.agreement import Agreement, Blame
+from mobile.quantization import keras_engine, range_plan
+from mobile.quantization.channel_weights import importances
+from mobile.quantization.functions_behind import function_behind
+from mobile.record import Record
+from mobile.tflite.artifact import Artifact
+from mobile.tflite.content import content_of
+
+_LEVELS = 256
+_FEW = 8  # images that tensors inside the model are read for
+
+
+@dataclass(frozen=True)
+class OperatorCheck(Record):
+    """An operator of an int8 file against the Keras layers it stands for, on the same int8 inputs.
+
+    `worst_levels` is the largest difference in steps of the output, `share_off` the share of
+    values that differ at all.
+    """
+
+    layer: str
+    operator: str
+    worst_levels: int
+    share_off: float
+
+
+def verify(model, artifact, images, labels=None, blame=False) -> Agreement:
+    """Compare a .tflite with the Keras model it came from, on the same images.
+
+    Args:
+        model: The original, lowered or quantisation-aware model.
+        artifact: An `Artifact`, the bytes of a .tflite, or a path; or another form of the model,
+            lowered or quantisation-aware, which is then called `candidate`.
+        images: As the Keras model takes them (pixels, where it preprocesses itself).
+        labels: Class indices, for the accuracy of each side; of a segmentation model, masks.
+        blame: Whether to compare every layer too, and look for pitfalls inside (int8 files).
+            Signal-to-noise is weighed by channel with what the next convolution makes of it.
+
+    Returns:
+        An `Agreement`; several outputs count together, and the first one has the classes.
+    """
+    is_keras = hasattr(artifact, "predict")
+    artifact = artifact if is_keras else _artifact(artifact)
+    images, labels = np.asarray(images), None if labels is None else np.asarray(labels)
+    if len(images) == 0 or (labels is not None and len(labels) != len(images)):
+        raise ValueError(
+            f"Verification needs images, and a label for each if any. Received: {len(images)} "
+            f"images, {'no' if labels is None else len(labels)} labels. Pass as many of both."
+        )
+    truth = _predict(model, images)
+    if is_keras:
+        answers = _predict(artifact, images)
+    else:
+        raw = devices.predict(artifact, artifact.prepare(images))
+        answers = [spec.dequantize(y) for spec, y in zip(artifact.outputs, raw, strict=True)]
+    answers = _in_order(answers, truth)
+    differences = np.concatenate(
+        [np.abs(t - a).reshape(-1) for t, a in zip(truth, answers, strict=True)]
+    )
+    classes, answered = truth[0].argmax(axis=-1), answers[0].argmax(axis=-1)
+    accuracy, candidate = None, "candidate" if is_keras else "tflite"
+    if labels is not None:
+        accuracy = {
+            "keras": float((classes == labels).mean()),
+            candidate: float((answered == labels).mean()),
+        }
+    layers, pitfalls = (), tuple(image_pitfalls(images))
+    if blame and not is_keras:
+        inside = _Inside(artifact, images[:_FEW])
+        layers = inside.blame(_float_model(model), images[:_FEW])
+        pitfalls += tuple(inside.pitfalls())
+    return Agreement(
+        images=len(images),
+        top1_agreement=float((classes == answered).mean()),
+        worst_abs=float(differences.max()),
+        mean_abs=float(differences.mean()),
+        accuracy=accuracy,
+        blame=layers,
+        pitfalls=pitfalls,
+        candidate=candidate,
+    )
+
+
+def check_operators(model, artifact, images, kernels="reference") -> tuple[OperatorCheck, ...]:
+    """Feed each operator's own int8 inputs to the Keras layers it stands for, and compare.
+
+    Expect `worst_levels` of at most 1: both round the same sum, in another order. Known to be
+    off by one often: MEAN and SOFTMAX of the builtin kernels.
+
+    Args:
+        model: The quantisation-aware Keras model that was converted.
+        artifact: Its int8 file.
+        images: A few images.
+        kernels: `reference` or `builtin`; a delegate keeps its tensors to itself.
+    """
+    keras_engine.check_quantized(model)
+    artifact = _artifact(artifact)
+    inside = _Inside(artifact, np.asarray(images), kernels)
+    entry = _entry_tensors(model)
+    known = {layer.name: layer.output for layer in model.layers}
+    checks = []
+    for operator in inside.file.operators:
+        output = operator.outputs[0]
+        reads = [t for t in operator.inputs if t is not None and not t.constant]
+        if output.name not in known or any(t.name not in known for t in reads):
+            continue
+        if not output.scales:  # a layer in float
+            continue
+        sources = list(dict.fromkeys(reads))
+        symbols = [entry.get(t.name, _ranged(known, t.name)) for t in sources]
+        part = keras.Model(symbols, _ranged(known, output.name))
+        values = [keras.ops.convert_to_tensor(inside.real(t)) for t in sources]
+        expected = keras.ops.convert_to_numpy(part(values, training=False))
+        got = inside.real(output).reshape(expected.shape)
+        levels = np.round(np.abs(got - expected) / output.scales[0]).astype(int)
+        checks.append(
+            OperatorCheck(output.name, operator.name, int(levels.max()), float((levels > 0).mean()))
+        )
+    return tuple(checks)
+
+
+def image_pitfalls(images) -> list[str]:
+    """What looks wrong with images, in sentences.
+
+    >>> noise = np.random.default_rng(0).uniform(0, 255, (20, 32, 32, 3))
+    >>> image_pitfalls(noise)[0]
+    'The images look like noise: neighbouring pixels correlate by 0.00. Pass real images.'
+    """
+    images = np.asarray(images, np.float32)
+    if images.ndim != 4 or min(images.shape[1:3]) < 4 or images.std() == 0:
+        return []
+    left, right = images[:, :, :-1].reshape(-1), images[:, :, 1:].reshape(-1)
+    correlation = float(np.corrcoef(left, right)[0, 1])
+    if correlation < 0.3:
+        return [
+            f"The images look like noise: neighbouring pixels correlate by "
+            f"{max(correlation, 0.0):.2f}. Pass real images."
+        ]
+    return []
+
+
+class _Inside:
+    """The tensors inside an int8 file on some images."""
+
+    def __init__(self, artifact, images, kernels="builtin"):
+        self.file = tflite.read(artifact)
+        floats = [op.outputs[0].name for op in self.file.operators if op.dtype == "float32"]
+        if len(floats) < len(self.file.operators):  # but for layers in float
+            tflite.check_int8(self.file, allow_float_io=True, float_layers=floats)
+        prepared = artifact.prepare(images)
+        self._values = {
+            int(k): v for k, v in devices.activations(artifact, prepared, "all", kernels).items()
+        }
+        inputs = prepared if isinstance(prepared, list) else [prepared]
+        self._values.update(zip(self.file.subgraphs[0].input_indices, inputs, strict=True))
+
+    def stored(self, tensor) -> np.ndarray:
+        return self._values[tensor.index]
+
+    def real(self, tensor) -> np.ndarray:
+        return tensor.spec.dequantize(self.stored(tensor))
+
+    def blame(self, model, images) -> tuple[Blame, ...]:
+        """Each layer's distance from the float model; a note where most noise is added.
+
+        Signal and noise are weighed as in calibration: by channel with what the next convolution
+        makes of it, and behind the swish or the like that alone reads the layer.
+        """
+        known = {layer.name: layer.output for layer in model.layers}
+        operators = [o for o in self.file.operators if o.outputs[0].name in known]
+        names = [operator.outputs[0].name for operator in operators]
+        floats = keras.Model(model.inputs, [known[name] for name in names])
+        truths = floats.predict(images, verbose=0, batch_size=_FEW)
+        truths = truths if isinstance(truths, list) else [truths]
+        plan = range_plan.read_plan(model)
+        weights = importances(model, plan, [np.asarray(images, np.float32)])
+        ratios: dict[str, float] = {}
+        rows, worst = [], (0.0, None, 0.0)
+        for operator, truth in zip(operators, truths, strict=True):
+            tensor = operator.outputs[0]
+            answer = self.real(tensor).reshape(truth.shape)
+            absolute = np.abs(answer - truth)
+            if tensor.name in plan.points:
+                function = function_behind(tensor.name, plan, model)
+                if function:
+                    answer, truth = function(answer), function(truth)
+            weight = weights.get(tensor.name, 1.0)
+            noise = float((weight * np.square(answer - truth)).sum())
+            signal = float((weight * np.square(truth)).sum())
+            ratio = 10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30))
+            before = [ratios[t.name] for t in operator.inputs if t is not None and t.name in ratios]
+            ratios[tensor.name] = ratio
+            before = min(before, default=50.0)
+            added = 10 ** (-ratio / 10) - 10 ** (-before / 10)  # noise, as a share of the signal
+            worst = max(worst, (added, tensor.name, before - ratio), key=lambda found: found[0])
+            rows.append((tensor.name, float(absolute.max()), float(absolute.mean()), float(ratio)))
+        note = f"float and int8 part here: {worst[2]:.0f} dB lost in this operator"
+        return tuple(Blame(*row, note if row[0] == worst[1] else "") for row in rows)
+
+    def pitfalls(self):
+        """What looks wrong inside, in sentences."""
+        for operator in self.file.operators:
+            output = operator.outputs[0]
+            if output.index not in self._values or not output.scales:
+                continue
+            stored = self.stored(output)
+            used = len(np.unique(stored))
+            if stored.size > 10 * _LEVELS and used < _LEVELS // 10:
+                yield (
+                    f"{output.name}: only {used} of {_LEVELS} levels are hit. Its range is too "
+                    "wide: calibrate on images like these."
+                )
+            gates = operator.name == "LOGISTIC" or operator.activation == "RELU6"
+            ends = float(np.isin(stored, (-128, 127)).mean())
+            if gates and stored.size >= 64 and ends > 0.98:
+                yield f"{output.name}: the gate is saturated, {ends:.0%} of it at its ends."
+            dead = _dead_channels(operator)
+            if dead:
+                yield (
+                    f"{output.name}: {dead} channels have a kernel of zeros. They cost time and "
+                    "say nothing: prune them."
+                )
+
+
+def _dead_channels(operator) -> int:
+    kernel = operator.inputs[1] if len(operator.inputs) > 1 else None
+    if "CONV" not in operator.name or kernel is None or not kernel.constant:
+        return 0
+    values = np.moveaxis(np.asarray(kernel.values), kernel.axis, 0)
+    return int((np.abs(values.reshape(len(values), -1)).max(axis=1) == 0).sum())
+
+
+def _ranged(known, name):
+    return known.get(f"{name}_range", known[name])
+
+
+def _entry_tensors(model):
+    """By the file's input name: the fake-quantised tensor that the file's input stands for."""
+    known = {layer.name: layer.output for layer in model.layers}
+    plan = range_plan.read_plan(quantization.strip(model)[0])
+    return {name: known[f"{point}_range"] for name, point in plan.inputs.items()}
+
+
+def _float_model(model):
+    if keras_engine.is_quantized(model):
+        return quantization.strip(model)[0]
+    return lowering.lower(model)
+
+
+def _predict(model, images, batch=64):
+    """Outputs of a Keras model as a list; eagerly, since a graph costs seconds to trace."""
+    inputs = images if isinstance(images, list | tuple) else [images]
+    parts = []
+    for start in range(0, len(inputs[0]), batch):
+        given = [np.asarray(x[start : start + batch], np.float32) for x in inputs]
+        predicted = model(given[0] if len(given) == 1 else given, training=False)
+        predicted = list(predicted.values()) if isinstance(predicted, dict) else predicted
+        predicted = predicted if isinstance(predicted, list | tuple) else [predicted]
+        parts.append([np.asarray(p, np.float32) for p in predicted])
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def _in_order(answers, truth):
+    """The file's outputs in the model's order: by shape, where the order is not the same."""
+    shapes = [t.shape for t in truth]
+    if [a.shape for a in answers] == shapes:
+        return answers
+    left = list(answers)
+    ordered = []
+    for shape in shapes:
+        match = next((i for i, a in enumerate(left) if a.size == np.prod(shape)), None)
+        if match is None:
+            raise ValueError(
+                f"The .tflite must have the model's outputs. Received: shapes "
+                f"{[a.shape for a in answers]} for {shapes}. Pass the model it was converted from."
+            )
+        ordered.append(left.pop(match).reshape(shape))
+    return ordered
+
+
+def _artifact(model) -> Artifact:
+    return model if isinstance(model, Artifact) else Artifact.from_content(content_of(model))

@@ -1,0 +1,105 @@
+"""Where an agent runs. A device takes a job and its files, and gives back the agent's answer.
+
+A device has a `name` and one method, `run(job, files, update=None) -> Answer`; all else here is
+built on that, so another way to reach a machine is another small class.
+"""
+
+import io
+
+import numpy as np
+
+from mobile.devices import agent
+from mobile.devices.connect import connect
+from mobile.tflite.content import content_of
+
+
+def predict(content, inputs, kernels="default", device="local"):
+    """Return the model's raw outputs, a list of arrays, for raw inputs of its own dtype.
+
+    Args:
+        content: An `Artifact`, the bytes of a .tflite, or a path.
+        inputs: An array `(count, ...)`, or a list with one for each input.
+        kernels: `"default"` (the runtime's own choice, with delegate), `"builtin"` (without), or
+            `"reference"` (the plainest ones).
+        device: Where.
+
+    Raises:
+        AgentError: The model does not load or run there.
+    """
+    arrays = _run_predict(content, inputs, kernels, device, None)
+    return [arrays[index] for index in arrays]
+
+
+def activations(content, inputs, tensors="all", kernels="builtin", device="local"):
+    """Return raw tensors inside the model by index, as `tflite.read` counts them.
+
+    A delegate keeps its tensors to itself, so `kernels` must be `"builtin"` or `"reference"`.
+
+    Args:
+        content: An `Artifact`, the bytes of a .tflite, or a path.
+        inputs: An array `(count, ...)`, or a list with one for each input.
+        tensors: Indices, or `"all"` for the output of every operator.
+        kernels: As in `predict`.
+        device: Where.
+    """
+    if kernels == "default":
+        raise ValueError(
+            "`kernels` must be 'builtin' or 'reference': a delegate keeps its tensors to itself. "
+            "Received: kernels='default'. For the outputs alone, use predict."
+        )
+    tensors = tensors if tensors == "all" else [int(index) for index in tensors]
+    return _run_predict(content, inputs, kernels, device, tensors)
+
+
+def _run_predict(content, inputs, kernels, device, tensors):
+    inputs = inputs if isinstance(inputs, list | tuple) else [inputs]
+    model, files = pack("model", content, inputs)
+    job = {"job": "predict", "models": [model], "kernels": _known(kernels), "tensors": tensors}
+    answer = connect(device).run(job, files)
+    names = answer.result["outputs"]["model"]
+    return {int(index): answer.array(name) for index, name in names.items()}
+
+
+def probe(content, inputs=None, kernels="default", device="local"):
+    """Load the model in a process of its own; return what the agent found out about it.
+
+    The dictionary holds `partitions` (None if the runtime does not tell), `delegates` (a list of
+    `{"inputs": [...], "outputs": [...]}` tensor indices), `load_ms`, `runtime`, `runtime_version`.
+
+    Raises:
+        AgentError: The model does not load or run there.
+    """
+    model, files = pack("model", content, inputs or [])
+    job = {"job": "probe", "models": [model], "kernels": _known(kernels)}
+    result = connect(device).run(job, files).result
+    return {**result["models"]["model"], **{k: v for k, v in result.items() if "runtime" in k}}
+
+
+def partitions(content, device="local"):
+    """Return how many pieces of the model the runtime's delegate takes; None if it does not tell.
+
+    Raises:
+        AgentError: The model does not load there.
+    """
+    return probe(content, device=device)["partitions"]
+
+
+def pack(name, content, inputs, prefix="0"):
+    """Return a job's entry for one model, and the files that go with it."""
+    entry = {"name": name, "file": f"{prefix}.tflite", "inputs": []}
+    files = {entry["file"]: content_of(content)}
+    for number, array in enumerate(inputs):
+        entry["inputs"].append(f"{prefix}.in.{number}.npy")
+        buffer = io.BytesIO()
+        np.save(buffer, np.asarray(array))
+        files[entry["inputs"][-1]] = buffer.getvalue()
+    return entry, files
+
+
+def _known(kernels):
+    if kernels not in agent.KERNELS:
+        raise ValueError(
+            f"`kernels` must be one of {', '.join(agent.KERNELS)}. Received: {kernels!r}. "
+            f"For what a user's program runs, pass 'default'."
+        )
+    return kernels

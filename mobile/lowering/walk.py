@@ -1,0 +1,298 @@
+"""The walk over a model, and the words that the rules are written in.
+
+The graph is walked once. A tensor of the old model becomes a `Value`: a tensor of the new model
+with a pending scale, the truth being `tensor * scale`. Multiplying by a constant changes only
+the scale, and the next convolution absorbs it. A convolution is held back as `Linear` until its
+value is read, so that BatchNorm, constants and a ReLU can still go into it; `Concat` and `Pad`
+wait in the same way. The rules say, by class of layer and operation, what goes where.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+
+from keras_se.graph import Ref, trace
+from mobile.lowering import layers as own
+from mobile.lowering.kernel_math import (
+    folded_columns,
+    merged_groups,
+    merged_padding,
+    per_channel,
+    times_input,
+)
+from mobile.lowering.registry import opener, rule_for
+from mobile.lowering.targets import Target
+from mobile.lowering.values import Concat, Linear, Pad, Preprocess, Value
+
+_L = keras.layers
+
+
+class Lowering:
+    """One walk over one model; its methods are the words that the rules are written in."""
+
+    def __init__(self, target: Target):
+        self.target = target
+        self._names: dict[str, int] = {}
+        self._layer_of: dict[int, str] = {}  # id of a tensor of the new model, which keeps it
+
+    def run(self, model):
+        """Walk `model`; see `lower`."""
+        graph = trace(model, opener)
+        uses = graph.uses()
+        inputs = [
+            keras.Input(batch_shape=(None, *x.spec.shape[1:]), dtype=x.spec.dtype, name=x.name)
+            for x in graph.inputs
+        ]
+        self._layer_of = {id(x): x.name for x in inputs}
+        values = {
+            ref: Value(pending=Preprocess(x), single=uses[ref] == 1)
+            for ref, x in zip(graph.inputs, inputs, strict=True)
+        }
+        for node in graph.nodes:
+            args, kwargs = keras.tree.map_structure(
+                lambda x: values[x] if isinstance(x, Ref) else x, (node.args, node.kwargs)
+            )
+            outputs = rule_for(node.operation)(self, node, *args, **kwargs)
+            outputs = outputs if isinstance(outputs, list) else [outputs]
+            for ref, value in zip(node.outputs, outputs, strict=True):
+                values[ref] = replace(value, single=uses[ref] == 1)
+                if uses[ref] > 1:
+                    self.tensor(values[ref])
+        outputs = [self.true(self.unflattened(values[ref])) for ref in graph.outputs]
+        return keras.Model(
+            keras.tree.pack_sequence_as(model.input, inputs),
+            keras.tree.pack_sequence_as(model.output, outputs),
+            name=model.name,
+        )
+
+    # Emitting
+
+    def emit(self, kind, *tensors, name, weights=(), **config) -> keras.KerasTensor:
+        """Add one layer to the new model and return its output."""
+        count = self._names[name] = self._names.get(name, 0) + 1
+        unique = name if count == 1 else f"{name}_{count - 1}"
+        if kind in _CHANNELS_LAST:
+            config["data_format"] = "channels_last"
+        layer = kind(name=unique, dtype="float32", **config)
+        y = layer(tensors[0] if len(tensors) == 1 else list(tensors))
+        if weights:
+            layer.set_weights([np.asarray(w, "float32") for w in weights])
+        self._layer_of[id(y)] = unique
+        return y
+
+    def tensor(self, v: Value) -> keras.KerasTensor:
+        """The new model's tensor of `v`, emitted now if it was pending."""
+        if v.tensor is not None:
+            return v.tensor
+        p = v.pending
+        if isinstance(p, Linear):
+            if p.activation in (None, "relu") and v.positive:
+                p, v.scale = p.scaled(v.scale), 1.0
+            v.tensor = self._emit_linear(p)
+        elif isinstance(p, Concat):
+            tensors = [self.tensor(part) for part in p.parts]
+            v.scale = v.scale * _joined([part.scale for part in p.parts], tensors)
+            v.tensor = self.concatenate(tensors, p.name)
+        elif isinstance(p, Pad):
+            v.tensor = self.emit(_L.ZeroPadding2D, p.source, name=p.name, padding=p.padding)
+        elif np.all(p.gain == 1) and np.all(p.offset == 0):
+            v.tensor = p.source
+        else:
+            config = {"scale": _plain(p.gain), "offset": _plain(p.offset)}
+            v.tensor = self.emit(_L.Rescaling, p.source, name=p.name, **config)
+        return v.tensor
+
+    def concatenate(self, tensors, name) -> keras.KerasTensor:
+        """Join channels, by as many operators as the target's limit of inputs takes."""
+        most = self.target.most_concatenated
+        while len(tensors) > most:
+            tensors = [
+                self.emit(_L.Concatenate, *tensors[:most], name=f"{name}_part", axis=-1),
+                *tensors[most:],
+            ]
+        return self.emit(_L.Concatenate, *tensors, name=name, axis=-1)
+
+    def _emit_linear(self, p):
+        folded = self._folded(p)
+        if folded is not None:
+            return folded
+        size = dict(kernel_size=p.kernel.shape[:2])
+        if p.kind is _L.DepthwiseConv2D:
+            size["depth_multiplier"] = p.kernel.shape[3]
+        else:
+            size["filters"] = len(p.bias)
+        kernel, options = p.kernel, p.options
+        if options.get("groups", 1) > 1:
+            kernel, groups = merged_groups(kernel, options["groups"], self.target.group_width)
+            options = options | {"groups": groups}
+        initial = "depthwise_initializer" if p.kind is _L.DepthwiseConv2D else "kernel_initializer"
+        return self.emit(
+            p.kind, p.source, name=p.name, activation=p.activation, weights=(kernel, p.bias),
+            **size, **options, **{initial: "zeros"},
+        )  # fmt: skip
+
+    def _folded(self, p):
+        """The convolution `p` of few channels, by neighbouring columns; else None."""
+        _, height, width, channels = p.source.shape
+        strides, padding = p.options.get("strides", (1, 1)), p.options.get("padding", "valid")
+        plain = p.kind is _L.Conv2D and p.options.get("dilation_rate", (1, 1)) == (1, 1)
+        if not plain or p.options.get("groups", 1) > 1 or None in (height, width):
+            return None
+        if channels <= 4 and strides[1] > 1:
+            most = self.target.folded_columns
+        elif p.kernel.shape[:2] == strides == (1, 1) and len(p.bias) <= 16:
+            most = self.target.narrow_width // channels
+        else:
+            return None
+        if (found := folded_columns(p.kernel, strides[1], padding, width, most)) is None:
+            return None
+        kernel, factor = found
+        shape = (height, width // factor, channels * factor)
+        source = self.emit(_L.Reshape, p.source, name=f"{p.name}_fold", target_shape=shape)
+        options = p.options | {"strides": (strides[0], 1)}
+        bias = np.tile(p.bias, kernel.shape[3] // len(p.bias))
+        y = self._emit_linear(replace(p, source=source, kernel=kernel, bias=bias, options=options))
+        shape = (y.shape[1], -1, len(p.bias))
+        if y.shape[-1] == shape[-1]:
+            return y
+        return self.emit(_L.Reshape, y, name=f"{p.name}_unfold", target_shape=shape)
+
+    def true(self, v: Value) -> keras.KerasTensor:
+        """The tensor of `v` with a scale of 1, through one multiplication if it must be."""
+        t = self.tensor(v)
+        if np.any(np.asarray(v.scale) != 1):
+            name = f"{self._layer_of[id(t)]}_scale"
+            if np.ndim(v.scale) == 0 or np.ptp(v.scale) == 0:
+                t = self.emit(_L.Rescaling, t, name=name, scale=float(np.ravel(v.scale)[0]))
+            else:
+                t = self.tensor(self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name))
+            v.tensor, v.scale = t, 1.0
+        return v.tensor
+
+    def adopt(self, v: Value, scale) -> keras.KerasTensor:
+        """The tensor of `v` with the given scale, absorbed into its convolution if possible."""
+        if self._absorbs(v):
+            v.pending, v.scale = v.pending.scaled(v.scale / scale), scale
+            v.tensor = self._emit_linear(v.pending)
+        t = self.tensor(v)
+        return t if np.all(v.scale == scale) else self.true(v)
+
+    def _absorbs(self, v):
+        return v.waits_as(Linear) and v.pending.activation in (None, "relu") and v.positive
+
+    def uniform(self, v: Value) -> Value:
+        """`v` with one scale for all channels."""
+        if np.ndim(v.scale) or isinstance(v.pending, Concat):
+            self.tensor(v)
+        if np.ndim(v.scale):
+            self.true(v)
+        return v
+
+    def unflattened(self, v: Value) -> Value:
+        """`v` with a tensor of the rank it stands for."""
+        if not v.flat:
+            return v
+        v = self.uniform(v)
+        t = self.tensor(v)
+        name = f"{self._layer_of[id(t)]}_flat"
+        t = self.emit(_L.Reshape, t, name=name, target_shape=(int(np.prod(t.shape[1:])),))
+        return Value(t, v.scale)
+
+    # The words of the rules
+
+    def linear(self, v: Value, kernel, bias, name, kind=_L.DepthwiseConv2D, **options) -> Value:
+        """A convolution of `v`; its scale goes into the kernel."""
+        if v.waits_as(Pad):
+            merged = merged_padding(v.pending, kernel.shape[:2], options)
+            if merged:
+                options["padding"] = merged
+                v = Value(v.pending.source, v.scale)
+        source = self.tensor(v)
+        kernel = times_input(kernel, v.scale, kind, options.get("groups", 1))
+        return Value(pending=Linear(kind, source, kernel, bias, name, options), flat=v.flat)
+
+    def affine(self, v: Value, gain, offset, name) -> Value:
+        """`v * gain + offset`, each a number or one for each channel."""
+        if v.waits_as(Preprocess):
+            p = v.pending
+            p = replace(p, gain=p.gain * gain, offset=p.offset * gain + offset, name=name)
+            return replace(v, pending=p)
+        if v.foldable():
+            bare = v.pending.scaled(v.scale)
+            return Value(pending=bare.scaled(gain, offset), flat=v.flat)
+        if np.all(np.asarray(offset) == 0) and np.all(np.asarray(gain) > 0):
+            return replace(v, scale=v.scale * gain)
+        if np.ndim(gain) == 0 and np.ndim(offset) == 0 and gain > 0:
+            t = self.emit(own.Shift, self.true(v), name=name, value=float(offset / gain))
+            return Value(t, gain, flat=v.flat, fuses=True)
+        channels = self.tensor(v).shape[-1]
+        return self.linear(v, *per_channel(gain, offset, channels), name)
+
+    def relu(self, v: Value, name, six=False) -> Value:
+        """ReLU or ReLU6, taken in by the operator before it if that is possible."""
+        if v.foldable():
+            linear = v.pending.scaled(v.scale)
+            linear.activation = "relu6" if six else "relu"
+            return replace(v, pending=linear, scale=1.0)
+        if v.waits_as(Concat) and np.ndim(v.scale) == 0:
+            parts = [replace(part, scale=part.scale * v.scale) for part in v.pending.parts]
+            parts = [self.relu(part, name, six) for part in parts]
+            return replace(v, pending=Concat(parts, v.pending.name), scale=1.0)
+        t = self.tensor(v)
+        if six or not v.positive:
+            t = self.true(v)
+        if self.target.lone_relu or (v.fuses and v.single):
+            t = self.emit(_L.ReLU, t, name=name, max_value=6.0 if six else None)
+            return Value(t, v.scale, flat=v.flat)
+        ones = self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name)
+        ones.pending.activation = "relu6" if six else "relu"
+        return ones
+
+    def add(self, values: list[Value], name, subtract=False) -> Value:
+        """Sum of tensors (or the difference of two) at one common scale."""
+        fixed = [v.scale for v in values if not self._absorbs(v)]
+        common = fixed[0] if fixed and all(np.array_equal(s, fixed[0]) for s in fixed) else 1.0
+        if np.any(np.asarray(common) <= 0) or np.ndim(common):
+            common = 1.0
+        total, *rest = (self.adopt(v, common) for v in values)
+        if any(np.any(v.scale != common) for v in values):  # one could not take it
+            total, *rest = (self.true(v) for v in values)
+        for t in rest:
+            total = self.emit(_L.Subtract if subtract else _L.Add, total, t, name=name)
+        return Value(total, values[0].scale, flat=values[0].flat, fuses=True)
+
+    def multiply(self, values: list[Value], name) -> Value:
+        """Product of tensors; their scales multiply."""
+        total, scale = self.tensor(values[0]), values[0].scale
+        for v in values[1:]:
+            total = self.emit(_L.Multiply, total, self.tensor(v), name=name)
+            scale = scale * v.scale
+        return Value(total, scale, flat=values[0].flat, fuses=True)
+
+    def through(self, v: Value, kind, name, **config) -> Value:
+        """A layer that commutes with a positive scale of each channel."""
+        if not v.positive:
+            self.true(v)
+        return Value(self.emit(kind, self.tensor(v), name=name, **config), v.scale)
+
+
+_CHANNELS_LAST = {
+    _L.Conv2D, _L.DepthwiseConv2D, _L.Conv2DTranspose, _L.MaxPooling2D, _L.AveragePooling2D,
+    _L.GlobalAveragePooling2D, _L.GlobalMaxPooling2D, _L.ZeroPadding2D, _L.Cropping2D,
+    _L.UpSampling2D, _L.Resizing,
+}  # fmt: skip
+
+
+def _plain(x):
+    return float(x) if np.ndim(x) == 0 else [float(value) for value in np.ravel(x)]
+
+
+def _joined(scales, tensors):
+    if all(np.ndim(s) == 0 and s == scales[0] for s in scales):
+        return scales[0]
+    return np.concatenate(
+        [np.broadcast_to(s, (t.shape[-1],)) for s, t in zip(scales, tensors, strict=True)]
+    )

@@ -1,0 +1,1 @@
+"""Training, and the whole run from images to a report."""

@@ -1,0 +1,158 @@
+"""What a run depends on, what the data decide where nothing is said, and what cannot be."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from mobile import data as data_room
+from mobile.lowering.targets import target_named
+from mobile.pipeline import training
+from mobile.record import Record
+
+
+@dataclass(frozen=True)
+class Options(Record):
+    """What a run depends on; None stands for a default that the data decide.
+
+    Args:
+        data: Folder of images, or None for the embedded digits.
+        network: A name of `keras_se.models.names()`.
+        se: Preset of the mobile network's squeeze-and-excitation.
+        reduction: Takes the place of the preset's reduction.
+        size: Height and width of the images.
+        width: Multiplies the channels.
+        epochs: Float training.
+        qat_epochs: Quantisation-aware training; 0 calibrates alone.
+        batch: Images in a step.
+        learning_rate: Largest step size of the float training.
+        qat_learning_rate: Largest step size of the quantisation-aware training.
+        augment: A name of `mobile.pipeline.training.AUGMENTATIONS`.
+        weights: Weights file to start from.
+        engine: `keras` or `tfmot`.
+        target: What int8 is lowered for, a name of `mobile.lower`.
+        method: How ranges are found.
+        calibration_images: How many training images ranges are found on.
+        validation_split: Share of each class to test on, for a folder without a test part.
+        strict: Whether a broken image is an error.
+        threads: Threads of the benchmark.
+        runs: Rounds of the benchmark.
+        seed: Decides everything random.
+    """
+
+    data: str | None = None
+    network: str = "mobilenet_v3_small"
+    se: str = "mobile"
+    reduction: float | None = None
+    size: int | None = None
+    width: float | None = None
+    epochs: int | None = None
+    qat_epochs: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    qat_learning_rate: float | None = None
+    augment: str | None = None
+    weights: str | None = None
+    engine: str = "keras"
+    target: str = "xnnpack"
+    method: str = "mse"
+    calibration_images: int = 256
+    validation_split: float | None = None
+    strict: bool = False
+    threads: int = 1
+    runs: int = 200
+    seed: int = 0
+
+    def filled_in(self) -> "Options":
+        """Return a copy whose Nones that the data decide are decided."""
+        chosen = DIGITS if self.data is None else FOLDER if self.weights is None else TRANSFER
+        return replace(self, **{k: v for k, v in chosen.items() if getattr(self, k) is None})
+
+
+DIGITS = {
+    "size": data_room.DIGITS_SIZE,
+    "width": 0.75,
+    "epochs": 5,
+    "qat_epochs": 1,
+    "batch": 64,
+    "learning_rate": 3e-3,
+    "qat_learning_rate": 1e-5,  # 3e-5 and more first loses what calibration kept
+    "augment": "shift",
+}
+FOLDER = {
+    "size": data_room.PHOTO_SIZE,
+    "width": 1.0,
+    "epochs": 40,
+    "qat_epochs": 3,
+    "batch": 32,
+    "learning_rate": 2e-3,
+    "qat_learning_rate": 1e-5,  # 3e-5 and more first loses what calibration kept
+    "augment": "photo",
+}
+TRANSFER = {**FOLDER, "epochs": 10, "learning_rate": 1e-3}
+
+
+def decide(data, options: dict) -> tuple[data_room.DataSet | None, Options]:
+    """Check the options of a run before anything is done; return a given data set and the rest."""
+    known = [f.name for f in fields(Options) if f.name != "data"]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(
+            f"Options of a run must be among {', '.join(known)}. Received: {', '.join(unknown)}. "
+            f"Leave them out."
+        )
+    given = data if isinstance(data, data_room.DataSet) else None
+    if given is not None:
+        folder, options = f"DataSet {given.name}", {**options, "size": given.size}
+    else:
+        folder = None if data is None else str(data)
+    weights = options.get("weights")
+    options = {**options, "data": folder, "weights": None if weights is None else str(weights)}
+    chosen = Options(**options).filled_in()
+    training.check_options(chosen.epochs, chosen.batch, chosen.learning_rate, chosen.augment)
+    training.check_options(chosen.qat_epochs, 2, chosen.qat_learning_rate, "none")
+    for word, known in (
+        ("engine", ("keras", "tfmot")),
+        ("method", ("mse", "minmax", "percentile")),
+    ):
+        if getattr(chosen, word) not in known:
+            raise ValueError(
+                f"`{word}` must be one of {', '.join(known)}. Received: "
+                f"{getattr(chosen, word)!r}. Leave it out for {known[0]!r}."
+            )
+    target_named(chosen.target)
+    for word in ("threads", "runs", "calibration_images"):
+        if getattr(chosen, word) < 1:
+            raise ValueError(
+                f"`{word}` must be at least 1. Received: {word}={getattr(chosen, word)}. "
+                f"Leave it out for {getattr(Options(), word)}."
+            )
+    if chosen.weights is not None and not Path(chosen.weights).is_file():
+        raise ValueError(
+            f"The weights must be a file. Received: {chosen.weights}, which is none. "
+            f"Leave out --weights to start from scratch."
+        )
+    return given, chosen
+
+
+def se_named(name: str, reduction: float | None = None):
+    """Return the `se` argument of `keras_se.models.build` for a word of the command line.
+
+    >>> se_named("mobile", reduction=8).reduction
+    8
+    """
+    import keras_se
+
+    known = ("default", "none", *keras_se.PRESETS)
+    if name not in known:
+        raise ValueError(
+            f"`se` must be one of {', '.join(known)}. Received: {name!r}. "
+            f"From Python, any SEConfig can be passed to keras_se.models.build."
+        )
+    if name in ("default", "none"):
+        if reduction is not None:
+            raise ValueError(
+                f"`reduction` changes a preset. Received: reduction={reduction} with se={name!r}. "
+                f"Name a preset, such as --se mobile."
+            )
+        return "default" if name == "default" else None
+    preset = keras_se.PRESETS[name]
+    return preset if reduction is None else replace(preset, reduction=reduction)

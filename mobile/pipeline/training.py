@@ -1,0 +1,211 @@
+"""Train a classifier briefly: AdamW on a cosine, light augmentation, honest batch statistics."""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from mobile.pipeline.batch_norms import refresh_batch_norms
+from mobile.reporting.results import Epoch
+
+AUGMENTATIONS = {
+    # name: (smallest and largest share of the side that is kept, whether to mirror)
+    "none": (1.0, 1.0, False),
+    "shift": (0.85, 1.1, False),
+    "photo": (0.6, 1.0, True),
+}
+
+
+def train(
+    model,
+    images,
+    labels,
+    epochs: int,
+    batch: int = 32,
+    learning_rate: float = 3e-3,
+    weight_decay: float = 0.02,
+    label_smoothing: float = 0.1,
+    augment: str = "none",
+    seed: int = 0,
+    watch: Callable[[int, int, int, float, float], None] | None = None,
+) -> tuple[Epoch, ...]:
+    """Train a classifier whose outputs are logits, in place, and return a record of each epoch.
+
+    The step size rises over the first twentieth of the steps and falls on half a cosine to 0. At
+    the end BatchNorm gets plain averages over some batches (`refresh_batch_norms`).
+    Biases, BatchNorm and learned ranges do not decay. The order of images, the augmentation and
+    dropout follow `seed`.
+
+    Args:
+        model: A Keras or tf_keras model of one input and one output of logits.
+        images: RGB pixels, `(count, height, width, 3)`.
+        labels: Class indices, `(count,)`.
+        epochs: Passes over the images; 0 returns at once.
+        batch: Images in a step.
+        learning_rate: Largest step size of AdamW.
+        weight_decay: Share of each kernel that is taken off, times the step size.
+        label_smoothing: Share of the target that is spread over all classes.
+        augment: `none`, `shift` (moved and scaled a little) or `photo` (cut out and mirrored).
+        seed: Decides everything random.
+        watch: Called after each step with epoch, step and steps in all, loss and accuracy so far.
+
+    Raises:
+        ValueError: A value out of range, an unknown augmentation, labels that do not fit, or a
+            loss that is no longer a number.
+    """
+    check_options(epochs, batch, learning_rate, augment)
+    images, labels = np.asarray(images), np.asarray(labels)
+    classes = model.outputs[0].shape[-1]
+    if len(images) != len(labels) or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"Labels must be one index from 0 to {classes - 1} an image. Received: {len(labels)} "
+            f"labels up to {labels.max()} for {len(images)} images. Build the model with "
+            f"classes={labels.max() + 1}, or mend the labels."
+        )
+    if not epochs:
+        return ()
+    framework = _framework(model)
+    framework.utils.set_random_seed(seed)
+    steps = math.ceil(len(images) / batch)
+    schedule = framework.optimizers.schedules.CosineDecay(
+        0.0,
+        decay_steps=max(epochs * steps - epochs * steps // 20, 1),
+        warmup_target=learning_rate,
+        warmup_steps=epochs * steps // 20,
+    )
+    if epochs * steps < 20:
+        schedule = framework.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
+    optimizer = framework.optimizers.AdamW(schedule, weight_decay=weight_decay, clipnorm=5.0)
+    optimizer.exclude_from_weight_decay(
+        var_list=[v for v in model.trainable_variables if len(v.shape) < 2]
+    )
+    model.compile(
+        optimizer,
+        framework.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    recorder = _recorder(framework, epochs, steps, watch)
+    batches = _batches(images, labels, classes, batch, augment, np.random.default_rng(seed))
+    model.fit(
+        batches,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        shuffle=False,
+        verbose=0,
+        callbacks=[recorder],
+    )
+    refresh_batch_norms(model, images, batch)
+    return tuple(recorder.epochs)
+
+
+def check_options(epochs, batch, learning_rate, augment):
+    """Raise a ValueError for an option of `train` that cannot be."""
+    for name, value, least in (("epochs", epochs, 0), ("batch", batch, 2)):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(
+                f"`{name}` must be a whole number of at least {least}. "
+                f"Received: {name}={value!r}. Leave it out for the default."
+            )
+    if not learning_rate > 0:
+        raise ValueError(
+            f"`learning_rate` must be above 0. Received: learning_rate={learning_rate!r}. "
+            f"Leave it out for the default."
+        )
+    if augment not in AUGMENTATIONS:
+        raise ValueError(
+            f"`augment` must be one of {', '.join(AUGMENTATIONS)}. Received: {augment!r}. "
+            f"Take 'shift' for signs and letters, 'photo' for things that may be mirrored."
+        )
+
+
+def predict(model, images, batch: int = 64) -> np.ndarray:
+    """Return a Keras or tf_keras model's outputs, computed in batches, without its progress bar."""
+    return np.asarray(model.predict(np.asarray(images, np.float32), batch_size=batch, verbose=0))
+
+
+def accuracy(outputs, labels) -> float:
+    """Return the share of images whose largest output is the label.
+
+    >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), [1, 1])
+    0.5
+    """
+    return float((np.argmax(outputs, axis=-1) == np.asarray(labels)).mean())
+
+
+def _framework(model):
+    """Return the module, keras or tf_keras, that the model is made of."""
+    import importlib
+
+    homes = {c.__module__.split(".")[0] for c in type(model).__mro__}
+    name = next((n for n in ("keras", "tf_keras") if n in homes), None)
+    if name is None:
+        raise TypeError(
+            f"The model must be a Keras or tf_keras model. Received: {type(model).__name__}. "
+            f"Build one with keras_se.models.build."
+        )
+    return importlib.import_module(name)
+
+
+def _recorder(framework, epochs, steps, watch):
+    class Recorder(framework.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.epochs = []
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch, self.start = epoch, time.perf_counter()
+
+        def on_train_batch_end(self, step, logs=None):
+            loss, right = float(logs["loss"]), float(logs["accuracy"])
+            if not math.isfinite(loss):
+                raise ValueError(
+                    f"The loss must stay a number. Received: {loss} in epoch {self.epoch + 1}, "
+                    f"step {step + 1}. Lower --learning-rate."
+                )
+            if watch:
+                watch(self.epoch, self.epoch * steps + step + 1, epochs * steps, loss, right)
+
+        def on_epoch_end(self, epoch, logs=None):
+            seconds = time.perf_counter() - self.start
+            self.epochs.append(Epoch(float(logs["loss"]), float(logs["accuracy"]), seconds))
+
+    return Recorder()
+
+
+def _batches(images, labels, classes, batch, augment, random):
+    """Yield batches for ever: each epoch in a new order, its last batch filled up at random."""
+    targets = np.eye(classes, dtype=np.float32)
+    count = math.ceil(len(images) / batch) * batch
+    while True:
+        order = random.permutation(len(images))
+        order = np.concatenate([order, random.choice(len(images), count - len(images))])
+        for start in range(0, count, batch):
+            chosen = order[start : start + batch]
+            yield _augmented(images[chosen], augment, random), targets[labels[chosen]]
+
+
+def _augmented(images, augment, random):
+    """Cut a square out of each image and scale it back; all in one operation."""
+    images = images.astype(np.float32)
+    low, high, mirror = AUGMENTATIONS[augment]
+    if low == high == 1:
+        return images
+    import tensorflow as tf
+
+    count, size = len(images), images.shape[1]
+    side = random.uniform(low, high, count)
+    stretch = random.uniform(0.9, 1.1, count)
+    sides = np.stack([side * stretch, side / stretch], axis=1)
+    if high <= 1:
+        sides = np.minimum(sides, 1)
+        corner = random.uniform(0, 1, (count, 2)) * (1 - sides)
+    else:  # the cut may reach over the edge, and finds black there
+        corner = (1 - sides) / 2 + random.uniform(-0.06, 0.06, (count, 2))
+    boxes = np.concatenate([corner, corner + sides], axis=1)  # top, left, bottom, right
+    if mirror:
+        flipped = random.random(count) < 0.5
+        boxes[flipped] = boxes[flipped][:, [0, 3, 2, 1]]
+    index = np.arange(count, dtype=np.int32)
+    return tf.image.crop_and_resize(images, boxes.astype(np.float32), index, (size, size)).numpy()

@@ -1,0 +1,1 @@
+"""Tables, pages and plots: the only place that formats and draws."""

@@ -1,0 +1,121 @@
+"""The record of a whole run: the networks that were made, how right they are, and how fast."""
+
+from dataclasses import dataclass, field
+
+from mobile.benchmarking.timings import Timings
+from mobile.conversion.agreement import Agreement
+from mobile.record import Record, table
+
+FORMAT, VERSION = "keras-se run", 1
+
+
+@dataclass(frozen=True)
+class Epoch(Record):
+    """What one pass over the training images ended with.
+
+    Args:
+        loss: Mean training loss over the epoch, label smoothing included.
+        accuracy: Share of right answers on the (augmented) training images, while training.
+        seconds: Wall-clock time of the epoch.
+    """
+
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class NetworkResult(Record):
+    """One network of a run: its cost, its training, and its accuracy in every form.
+
+    Args:
+        name: `mobile`, `server` or `no_se`.
+        se: The squeeze-and-excitation of its blocks as `SEConfig.to_dict` writes it, or None.
+        complexity: What `keras_se.complexity` counted, as plain values.
+        epochs: The float training.
+        qat_epochs: The quantisation-aware training.
+        accuracy: Share of the test images that are classified right, by form: `float`, `lowered`,
+            `qat` and each scheme that was converted to.
+        agreement: What `mobile.verify` found, by form, against the float Keras model.
+        artifacts: What each .tflite file holds, by scheme, as `Artifact.to_dict` writes it.
+    """
+
+    name: str
+    se: dict | None
+    complexity: dict
+    epochs: tuple[Epoch, ...] = ()
+    qat_epochs: tuple[Epoch, ...] = ()
+    accuracy: dict[str, float] = field(default_factory=dict)
+    agreement: dict[str, Agreement] = field(default_factory=dict)
+    artifacts: dict[str, dict] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Results(Record):
+    """Everything a run found out; `str` gives its table.
+
+    Args:
+        name: The run's name, that of its folder.
+        created: When it ended, ISO 8601, in UTC.
+        options: What `mobile.run` was called with, defaults filled in.
+        data: What `DataSet.describe` says.
+        networks: The networks, the mobile one first.
+        timings: All .tflite files in one interleaved benchmark, named `NETWORK SCHEME`.
+        seconds: Wall-clock time of each stage.
+        versions: Versions of the packages that took part.
+    """
+
+    name: str
+    created: str
+    options: dict
+    data: dict
+    networks: tuple[NetworkResult, ...]
+    timings: Timings
+    seconds: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self):
+        """Return the fields, after the format's name and version."""
+        return {"format": FORMAT, "version": VERSION, **super().to_dict()}
+
+    def rows(self) -> list[dict]:
+        """Return one row a .tflite file: plain numbers, None for what is not known."""
+        rows = []
+        timed = {model.name: model for model in self.timings.models}
+        ratios = {(r.name, r.reference): r for r in self.timings.ratios}
+        for network in self.networks:
+            for scheme, artifact in network.artifacts.items():
+                name = f"{network.name} {scheme}"
+                times, agreement = timed.get(name), network.agreement.get(scheme)
+                row = {
+                    "network": network.name,
+                    "scheme": scheme,
+                    "accuracy": network.accuracy.get(scheme),
+                    "float_accuracy": network.accuracy.get("float"),
+                    "top1_agreement": agreement and agreement.top1_agreement,
+                    "worst_abs": agreement and agreement.worst_abs,
+                    "mean_abs": agreement and agreement.mean_abs,
+                    "params": network.complexity["trainable_params"],
+                    "macs": network.complexity["macs"],
+                    "size_bytes": artifact["size_bytes"],
+                    "partitions": times and times.partitions,
+                    "median_ms": times and times.median_ms,
+                    "p90_ms": times and times.p90_ms,
+                    "p99_ms": times and times.p99_ms,
+                }
+                for reference in self.timings.references:
+                    ratio = ratios.get((name, reference))
+                    word = reference.replace(" ", "_")
+                    row[f"ratio_to_{word}"] = ratio and ratio.value
+                    row[f"ratio_to_{word}_low"] = ratio and ratio.low
+                    row[f"ratio_to_{word}_high"] = ratio and ratio.high
+                rows.append(row)
+        return rows
+
+    def __str__(self):
+        names = {"accuracy": "accuracy", "median_ms": "p50 ms", "p90_ms": "p90 ms"}
+        rows = [
+            (f"{r['network']} {r['scheme']}", *("?" if r[n] is None else r[n] for n in names))
+            for r in self.rows()
+        ]
+        return table((self.name, *names.values()), rows)

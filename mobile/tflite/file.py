@@ -1,0 +1,278 @@
+"""Read a .tflite file as it lies on disk: operators, tensors, quantisation, metadata.
+
+No runtime and no TensorFlow is loaded, so any file can be read, also one that no runtime takes.
+"""
+
+import collections
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mobile.record import table
+from mobile.tflite import schema
+from mobile.tflite.content import content_of
+from mobile.tflite.tensor import TensorSpec
+
+FLOATS = ("float16", "float32", "float64", "bfloat16")
+_NAMELESS = ("StatefulPartitionedCall", "PartitionedCall", "tfl.", "arith.", "serving_default")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the file. Real value = (stored value - zero point) * scale, along `axis`.
+
+    Args:
+        index: Its number in the file.
+        name: What the converter called it, usually after the layers it came from.
+        shape: Dimensions as stored, where an unknown batch is 1.
+        signature: The same with -1 for each unknown dimension.
+        dtype: As numpy calls it.
+        scales: None, one, or one a channel.
+        zero_points: As many as scales.
+        axis: The channel axis of several scales.
+        values: The content of a constant; None of a tensor that is computed.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    signature: tuple[int, ...]
+    dtype: str
+    scales: tuple[float, ...] = ()
+    zero_points: tuple[int, ...] = ()
+    axis: int = 0
+    values: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def constant(self):
+        """Whether the file holds its values."""
+        return self.values is not None
+
+    @property
+    def spec(self):
+        """The same as the record that artifacts carry."""
+        single = len(self.scales) == 1
+        return TensorSpec(
+            self.name,
+            self.signature,
+            self.dtype,
+            self.scales[0] if single else 0.0,
+            self.zero_points[0] if single else 0,
+        )
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator of the file. `options` has the builtin options, with `fused_activation_function`.
+
+    `name` is TFLite's (`CONV_2D`), or the custom name (`FlexErf`) where `custom` is true.
+    """
+
+    index: int
+    name: str
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+    options: dict = field(default_factory=dict)
+    custom: bool = False
+    version: int = 1
+
+    @property
+    def activation(self):
+        """The fused activation: `NONE`, `RELU`, `RELU6`, ..."""
+        return self.options.get("fused_activation_function", "NONE")
+
+    @property
+    def dtype(self):
+        """The dtype that it computes in: its output's, or `from>to` where its input has another.
+
+        A kernel of another dtype than the input, as in dynamic range, is said as `float32*int8`.
+        """
+        data = [t.dtype for t in self.inputs if t is not None and not t.constant]
+        kernels = [t.dtype for t in self.inputs[1:2] if t is not None and t.constant]
+        made = [t.dtype for t in self.outputs]
+        dtype = made[0] if made else "none"
+        if data and data[0] != dtype:
+            dtype = f"{data[0]}>{dtype}"
+        if "CONV" in self.name or self.name == "FULLY_CONNECTED":
+            dtype += "".join(f"*{k}" for k in kernels if data and k != data[0])
+        return dtype
+
+    @property
+    def origin(self):
+        """Where it came from, as far as the file tells: number, name, tensor.
+
+        The converter names tensors after layers, but not the last and the quantised ones: then what
+        the operator reads tells more.
+        """
+        where = f"operator {self.index} {self.name}"
+        made = [t.name for t in self.outputs]
+        named = [name for name in made if not name.startswith(_NAMELESS)]
+        if not named:
+            read = [t.name for t in (*self.inputs[1:], *self.inputs[:1]) if t is not None]
+            named = [name for name in read if not name.startswith(_NAMELESS)]
+            return f"{where}, which reads {_first(named)!r}" if named else where
+        return f"{where}, which makes {_first(named)!r}"
+
+
+def _first(names):
+    return names[0].split(";")[0]
+
+
+@dataclass(frozen=True)
+class Subgraph:
+    """One graph of the file: all but control flow have just one."""
+
+    name: str
+    tensors: tuple[Tensor, ...] = field(repr=False)
+    operators: tuple[Operator, ...] = field(repr=False)
+    input_indices: tuple[int, ...]
+    output_indices: tuple[int, ...]
+
+    @property
+    def border(self):
+        """Indices of the input and output tensors."""
+        return (*self.input_indices, *self.output_indices)
+
+
+@dataclass(frozen=True)
+class Flatbuffer:
+    """A .tflite file: its graphs, and its metadata by name (JSON parsed, else bytes)."""
+
+    subgraphs: tuple[Subgraph, ...]
+    metadata: dict
+    size_bytes: int
+    description: str = ""
+
+    @property
+    def tensors(self):
+        """The main graph's tensors, by index."""
+        return self.subgraphs[0].tensors
+
+    @property
+    def operators(self):
+        """The main graph's operators, in the order they run."""
+        return self.subgraphs[0].operators
+
+    @property
+    def inputs(self):
+        """The input tensors, as specs."""
+        return tuple(self.tensors[i].spec for i in self.subgraphs[0].input_indices)
+
+    @property
+    def outputs(self):
+        """The output tensors, as specs."""
+        return tuple(self.tensors[i].spec for i in self.subgraphs[0].output_indices)
+
+    @property
+    def operator_counts(self):
+        """Name and dtype, such as `CONV_2D int8`, to count, the most frequent first."""
+        names = [f"{op.name} {op.dtype}" for graph in self.subgraphs for op in graph.operators]
+        return dict(collections.Counter(names).most_common())
+
+    def __str__(self):
+        rows = [
+            (
+                op.index,
+                op.name,
+                op.dtype,
+                op.activation if op.activation != "NONE" else "",
+                " ".join(str(t.shape) for t in op.outputs),
+                op.outputs[0].name if op.outputs else "",
+            )
+            for op in self.operators
+        ]
+        return table(("#", "operator", "dtype", "fused", "output", "name"), rows)
+
+
+def read(model):
+    """Read a .tflite given as bytes, path or `Artifact`, and return a `Flatbuffer`.
+
+    Raises:
+        ValueError: It is no .tflite file.
+    """
+    content = content_of(model)
+    packed = schema.unpack(content)
+    generated = schema.load()
+    names = [schema.operator_name(generated, code) for code in packed.operatorCodes or []]
+    graphs = tuple(_subgraph(generated, packed, graph, names) for graph in packed.subgraphs)
+    metadata = {}
+    for entry in packed.metadata or []:
+        data = packed.buffers[entry.buffer].data
+        metadata[schema.text(entry.name)] = _parse(b"" if data is None else bytes(bytearray(data)))
+    return Flatbuffer(graphs, metadata, len(content), schema.text(packed.description))
+
+
+def write_metadata(model, name, data):
+    """Return the .tflite's bytes with a JSON metadata buffer added, or replaced where it has one.
+
+    Args:
+        model: Bytes, path or `Artifact`.
+        name: Name of the entry, such as `keras_se`.
+        data: What `json.dumps` takes.
+    """
+    content = content_of(model)
+    packed = schema.unpack(content)
+    written = np.frombuffer(json.dumps(data).encode(), dtype=np.uint8)
+    packed.metadata = list(packed.metadata or [])
+    entry = next((m for m in packed.metadata if schema.text(m.name) == name), None)
+    if entry is None:
+        entry = schema.load().MetadataT()
+        entry.name, entry.buffer = name, len(packed.buffers)
+        packed.metadata.append(entry)
+        packed.buffers.append(schema.load().BufferT())
+    packed.buffers[entry.buffer].data = written
+    return schema.pack(packed) + schema.attached(content)
+
+
+def _subgraph(generated, packed, graph, names):
+    tensors = tuple(_tensor(generated, packed, i, t) for i, t in enumerate(graph.tensors or []))
+    operators = []
+    for number, op in enumerate(graph.operators or []):
+        name, custom, version = names[op.opcodeIndex]
+        options = schema.options(generated, op.builtinOptions or op.builtinOptions2)
+        inputs = tuple(tensors[i] if i >= 0 else None for i in schema.ints(op.inputs))
+        outputs = tuple(tensors[i] for i in schema.ints(op.outputs))
+        operators.append(Operator(number, name, inputs, outputs, options, custom, version))
+    return Subgraph(
+        schema.text(graph.name),
+        tensors,
+        tuple(operators),
+        schema.ints(graph.inputs),
+        schema.ints(graph.outputs),
+    )
+
+
+def _tensor(generated, packed, index, tensor):
+    dtype = schema.enum(generated.TensorType)[tensor.type].lower()
+    quantization = tensor.quantization
+    scales = quantization.scale if quantization is not None else None
+    zeros = quantization.zeroPoint if quantization is not None else None
+    shape = schema.ints(tensor.shape)
+    data = packed.buffers[tensor.buffer].data if tensor.buffer else None
+    return Tensor(
+        index=index,
+        name=schema.text(tensor.name),
+        shape=shape,
+        signature=schema.ints(tensor.shapeSignature) or shape,
+        dtype=dtype,
+        scales=() if scales is None else tuple(float(s) for s in scales),
+        zero_points=() if scales is None or zeros is None else schema.ints(zeros),
+        axis=quantization.quantizedDimension if quantization is not None else 0,
+        values=None if data is None or not len(data) else _values(data, dtype, shape),
+    )
+
+
+def _values(data, dtype, shape):
+    raw = np.frombuffer(bytearray(data), dtype=np.uint8)
+    if dtype in ("bfloat16", "string", "resource", "variant") or dtype not in np.sctypeDict:
+        return raw  # int4 and the like are packed: left as bytes
+    values = raw.view(dtype)
+    return values.reshape(shape) if values.size == int(np.prod(shape)) else values
+
+
+def _parse(data):
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data

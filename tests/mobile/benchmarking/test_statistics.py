@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from mobile.benchmarking import statistics
+
+
+def test_median_of_an_even_number_lies_between_the_middle_two():
+    assert statistics.median([4.0, 1.0, 2.0, 10.0]) == (2.0 + 4.0) / 2
+
+
+def test_percentile_is_linear_between_neighbours():
+    # Hyndman and Fan, definition 7: position (n - 1) p = 4 * 0.9 = 3.6, so 4 + 0.6 * (5 - 4)
+    assert statistics.percentile([1, 2, 3, 4, 5], 90) == pytest.approx(4.6)
+
+
+def test_percentile_of_nothing_says_to_measure():
+    with pytest.raises(ValueError, match="Measure first"):
+        statistics.percentile([], 50)
+
+
+def test_percentile_above_100_is_refused():
+    with pytest.raises(ValueError, match="For the median pass 50"):
+        statistics.percentile([1.0], 101)
+
+
+def test_ratio_of_a_sample_to_itself_is_one_and_certain():
+    times = np.random.default_rng(0).gamma(2, size=50)
+    assert statistics.ratio_of_medians(times, times) == (1.0, 1.0, 1.0)
+
+
+def test_interval_holds_the_true_ratio_and_shrinks_with_the_sample():
+    random = np.random.default_rng(1)
+    width = {}
+    for count in (50, 5000):
+        a, b = 2.0 + random.normal(0, 0.2, count), 1.0 + random.normal(0, 0.1, count)
+        _, low, high = statistics.ratio_of_medians(a, b)
+        assert low < 2.0 < high
+        width[count] = high - low
+    # The standard error falls as 1 / sqrt(count): by 10 here
+    assert width[50] / width[5000] == pytest.approx(10, rel=0.6)
+
+
+def test_disturbance_of_whole_rounds_does_not_widen_the_interval():
+    disturbed = np.where(np.arange(100) % 2, 1.0, 3.0)
+    assert statistics.ratio_of_medians(2 * disturbed, disturbed) == (2.0, 2.0, 2.0)
+
+
+def test_samples_of_different_runs_are_refused():
+    with pytest.raises(ValueError, match="Benchmark the two models together"):
+        statistics.ratio_of_medians([1.0, 2.0], [1.0])
+
+
+@pytest.mark.parametrize(
+    "gained, lost, p",
+    [
+        (0, 0, 1.0),
+        (5, 5, 1.0),
+        (0, 5, 2 / 2**5),
+        # 2 * (C(10, 0) + C(10, 1)) / 2^10 = 2 * 11 / 1024
+        (1, 9, 22 / 1024),
+    ],
+)
+def test_mcnemar_is_the_two_sided_binomial_test_of_the_disagreements(gained, lost, p):
+    first = [True] * 20 + [False] * gained + [True] * lost
+    second = [True] * 20 + [True] * gained + [False] * lost
+    assert statistics.mcnemar(first, second) == pytest.approx(p)
+    assert statistics.mcnemar(second, first) == pytest.approx(p)
+
+
+def test_mcnemar_agrees_with_scipy():
+    scipy = pytest.importorskip("scipy.stats")
+    first = np.arange(80) < 60
+    second = np.concatenate([np.arange(60) < 53, np.arange(20) < 16])
+    p = scipy.binomtest(7, 7 + 16).pvalue
+    assert statistics.mcnemar(first, second) == pytest.approx(p)
+
+
+def test_mcnemar_wants_the_same_images():
+    with pytest.raises(ValueError, match="Evaluate both on one set"):
+        statistics.mcnemar([True], [True, False])

@@ -1,0 +1,165 @@
+import json
+import os
+
+import numpy as np
+import pytest
+
+from mobile.conversion.agreement import Agreement, Blame
+from mobile.quantization.ranges import Ranges
+from mobile.record import table, write_file
+from mobile.tflite.artifact import Artifact, Preprocessing
+from mobile.tflite.content import content_of
+from mobile.tflite.tensor import TensorSpec
+from tests.mobile.craft import Craft
+
+
+def crafted(dtype="int8"):
+    """Pixels 0..255 are 0..1 after the preprocessing; the file's scale is 1/255, zero -128."""
+    c = Craft(dtype, scale=1 / 255, zero_point=-128 if dtype == "int8" else 0)
+    image = c.tensor((1, 2, 2, 3), "image")
+    return c.build([image], [c.conv(image, (1, 2, 2, 3), 4)])
+
+
+@pytest.fixture(scope="module")
+def artifact():
+    preprocessing = Preprocessing(scale=(1 / 255,), offset=(0.0,))
+    return Artifact.from_content(crafted(), "int8", preprocessing, partitions=1)
+
+
+def test_table_puts_numbers_right_and_words_left():
+    text = table(("name", "n"), [("a", 1), ("bc", 20)])
+    assert text == "name   n\na      1\nbc    20"
+
+
+def test_written_file_has_no_leftovers_when_writing_fails(tmp_path):
+    with pytest.raises(TypeError):
+        write_file(tmp_path / "x", 5)
+    assert os.listdir(tmp_path) == []
+
+
+def test_written_file_may_be_read_by_others_as_the_umask_says(tmp_path):
+    path = write_file(tmp_path / "folder" / "x", "text")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.read_text() == "text"
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_preprocessing_scales_each_channel():
+    image = np.full((1, 1, 1, 2), 100, np.uint8)
+    out = Preprocessing((0.5, 2.0), (1.0, -1.0)).apply(image)
+    assert out.dtype == np.float32
+    assert out.ravel().tolist() == [100 * 0.5 + 1, 100 * 2 - 1]
+
+
+def test_preprocessing_refuses_pixels_out_of_range():
+    with pytest.raises(ValueError, match=r"0 to 255. Received: -1 to 3"):
+        Preprocessing().apply(np.array([-1.0, 3.0]))
+
+
+def test_preprocessing_warns_of_images_that_are_scaled_already():
+    with pytest.warns(UserWarning, match="look scaled already"):
+        Preprocessing().apply(np.array([0.0, 0.7]))
+
+
+def test_prepare_maps_each_pixel_to_its_own_integer(artifact):
+    pixels = np.arange(252, dtype=np.uint8).reshape(-1, 2, 2, 3)  # 252 = 21 * 2 * 2 * 3
+    stored = artifact.prepare(pixels)
+    assert stored.dtype == np.int8
+    assert (stored.astype(int) == pixels.astype(int) - 128).all()
+
+
+def test_prepare_refuses_another_shape(artifact):
+    with pytest.raises(ValueError, match=r"\(count, 2, 2, 3\).*shape \(1, 3, 3, 3\)"):
+        artifact.prepare(np.zeros((1, 3, 3, 3)))
+
+
+def test_prepare_wants_one_array_for_each_input(artifact):
+    with pytest.raises(ValueError, match="Received: 2 arrays"):
+        artifact.prepare([np.zeros((1, 2, 2, 3))] * 2)
+    assert len(artifact.prepare([np.zeros((1, 2, 2, 3))])) == 1
+
+
+def test_restore_is_scale_times_distance_from_zero_point(artifact):
+    values = artifact.restore(np.array([-128, 127], np.int8))
+    assert values == pytest.approx([0, 1])  # (127 + 128) / 255
+
+
+def test_quantize_clips_to_the_dtype():
+    spec = TensorSpec("x", (1,), "int8", scale=0.5, zero_point=3)
+    assert spec.quantize([-1000.0, 0.0, 0.6, 1000.0]).tolist() == [-128, 3, 4, 127]
+
+
+def test_float_artifact_takes_pixels_as_they_are():
+    artifact = Artifact.from_content(crafted("float32"), "float32")
+    image = np.full((1, 2, 2, 3), 200, np.uint8)
+    assert artifact.prepare(image).dtype == np.float32
+    assert (artifact.prepare(image) == 200).all()
+
+
+def test_saved_artifact_says_itself_how_to_be_fed(artifact, tmp_path):
+    loaded = Artifact.load(artifact.save(tmp_path / "model.tflite"))
+    assert loaded.scheme == "int8"
+    assert loaded.preprocessing == artifact.preprocessing
+    assert loaded.operators == {"CONV_2D int8": 1}
+    assert loaded.content == artifact.content
+
+
+def test_strangers_file_has_no_scheme(tmp_path):
+    assert Artifact.from_content(crafted()).scheme == "unknown"
+
+
+def test_artifact_goes_to_json_and_back_with_its_content(artifact):
+    described = json.loads(json.dumps(artifact.to_dict()))
+    assert described["size_bytes"] == len(artifact.content)
+    assert Artifact.from_dict(described, artifact.content) == artifact
+    with pytest.raises(ValueError, match="another one"):
+        Artifact.from_dict(described, b"other")
+
+
+def test_artifact_prints_its_operators(artifact):
+    assert "CONV_2D int8   1" in str(artifact)
+    assert "b'" not in repr(artifact)  # not the whole file
+
+
+def test_content_of_takes_artifact_bytes_and_path(artifact, tmp_path):
+    path = artifact.save(tmp_path / "x.tflite")
+    assert content_of(artifact) == content_of(path) == content_of(artifact.content)
+    with pytest.raises(TypeError, match=r"mobile\.convert"):
+        content_of(3)
+
+
+def test_ranges_are_a_mapping_and_go_through_a_file(tmp_path):
+    ranges = Ranges({"a": (0, 6), "b": (-1.5, 2.0)}, method="minmax", images=8)
+    loaded = Ranges.load(ranges.save(tmp_path / "ranges.json"))
+    assert loaded == ranges
+    assert dict(loaded) == {"a": (0.0, 6.0), "b": (-1.5, 2.0)}
+    assert "minmax" in ranges.to_json()
+    assert str(ranges).splitlines()[1].split() == ["a", "0.000", "6.000"]
+
+
+def test_updated_ranges_leave_the_first_alone():
+    ranges = Ranges({"a": (0, 6)})
+    assert ranges.updated({"a": (0, 1)})["a"] == (0.0, 1.0)
+    assert ranges["a"] == (0.0, 6.0)
+
+
+@pytest.mark.parametrize("bad", [(1.0, 0.0), (0.0, float("nan")), (float("-inf"), 0.0)])
+def test_ranges_must_be_finite_and_in_order(bad):
+    with pytest.raises(ValueError, match="tensor 'a'"):
+        Ranges({"a": bad})
+
+
+def test_agreement_goes_to_json_and_prints():
+    agreement = Agreement(
+        images=8,
+        top1_agreement=0.875,
+        worst_abs=0.25,
+        mean_abs=0.01,
+        accuracy={"keras": 1.0, "tflite": 0.875},
+        blame=(Blame("conv", 0.1, 0.01, 20.0, "first to part"),),
+        pitfalls=("The gate saturates.",),
+    )
+    assert Agreement.from_json(agreement.to_json()) == agreement
+    text = str(agreement)
+    assert "87.5%" in text and "first to part" in text and "! The gate saturates." in text
