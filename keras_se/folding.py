@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from keras_se.channel_scale import ChannelScale
-from keras_se.copying import copy_model
 from keras_se.gated_blocks import find_gated_blocks
+from keras_se.rebuild import rebuild
 
 
 def fold(model: keras.Model, constants: Mapping[str, np.ndarray]) -> keras.Model:
@@ -18,7 +18,7 @@ def fold(model: keras.Model, constants: Mapping[str, np.ndarray]) -> keras.Model
         y = x * gate(x)   becomes   y = x * constant
 
     The layers that made the gate are gone; a `ChannelScale` of the name of the multiplication
-    stands there. All else is as it was, see `keras_se.copying.copy_model`.
+    stands there. All else is as it was, see `keras_se.rebuild.rebuild`.
 
     Args:
         model: A functional or sequential model. It is not changed.
@@ -56,7 +56,7 @@ def fold(model: keras.Model, constants: Mapping[str, np.ndarray]) -> keras.Model
             )
         check_constants(block, scale)
         calls[block.place] = _scaling(block, scale)
-    return copy_model(model, calls)
+    return rebuild(model, calls=calls)
 
 
 def check_constants(block, scale):
