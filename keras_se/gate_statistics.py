@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -60,9 +61,10 @@ class BlockGates:
     @classmethod
     def from_dict(cls, values: dict) -> BlockGates:
         """Return the record that `to_dict` described."""
-        arrays = ("mean", "spread", "constant", "class_means")
-        read = {k: values[k] if values[k] is None else np.array(values[k]) for k in arrays}
-        return cls(**values | read | {"shape": tuple(values["shape"])})
+        read: dict[str, Any] = {**values, "shape": tuple(values["shape"])}
+        for name in ("mean", "spread", "constant", "class_means"):
+            read[name] = None if values[name] is None else np.array(values[name])
+        return cls(**read)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +128,7 @@ class Gates:
         if self.classes:
             head.append("by class")
             for row, b in zip(rows, self.blocks, strict=True):
-                row.append(f"{b.class_means.std(axis=0).mean():.3f}")
+                row.append(f"{np.std(np.asarray(b.class_means), axis=0).mean():.3f}")
         widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
         lines = [
             "  ".join(
@@ -237,7 +239,7 @@ class _Sums:
 
     def __init__(self, block):
         self.block, self.count, self.shape = block, 0, ()
-        self.base = self.total = self.squares = 0.0  # of gates, less those of the first image
+        self.base = self.total = self.squares = np.zeros(1)  # of gates, less the first image's
         self.energy, self.ends = np.zeros(3), 0  # x^2 times 1, g and g^2
         self.classes = {}
 

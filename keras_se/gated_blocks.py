@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
+from typing import Any
 
 import keras
 
@@ -113,7 +114,7 @@ def find_gated_blocks(model: keras.Model) -> GatedBlocks:
     return GatedBlocks(graph, tuple(_told_apart(found.values())), skipped)
 
 
-def _opener(operation):
+def _opener(operation, path):
     """Open every layer that is not Keras's own."""
     if not isinstance(operation, keras.layers.Layer):
         return None
@@ -139,13 +140,14 @@ class _Finder:
             found = self.channel_gate(x, gate) or self.position_gate(x, gate)
             if isinstance(found, tuple):
                 kind, axis, nodes = found
-                place = dict(place=node.place, argument=factors.index(x), reason=None)
-                if _is_inside(node):
-                    place |= dict(argument=0, reason=self.not_alone(node, x))
+                inside, why = _is_inside(node), None
                 if kind == "sse":
-                    place["reason"] = "its gate is one for each position, not for each channel"
+                    why = "its gate is one for each position, not for each channel"
+                elif inside:
+                    why = self.not_alone(node, x)
+                at = 0 if inside else factors.index(x)
                 name = _name_of(node, nodes)
-                return GatedBlock(name, kind, axis, ((x, gate),), **place)
+                return GatedBlock(name, kind, axis, ((x, gate),), node.place, at, why)
             reason = reason or found
         return reason
 
@@ -153,24 +155,7 @@ class _Finder:
         """Kind, axis and nodes of a gate from the pooled `x`; a reason; or None."""
         if not _is_vector(gate):
             return None
-        pools, linear, others, seen, waiting = [], [], [], set(), [gate]
-        while waiting:
-            node = self.made.get(waiting.pop())
-            if node is None or node in seen:
-                others += [] if node else ["an input of the model"]
-                continue
-            seen.add(node)
-            if _pooled_axis(node) is not None:
-                pools.append(node)
-                continue
-            if _is_linear(node):
-                linear.append(node)
-            elif type(node.operation).__name__ not in _BETWEEN:
-                others.append(f"{node.operation.name!r} of class {type(node.operation).__name__}")
-            vectors = [ref for ref in node.inputs if _is_vector(ref)]
-            if len(vectors) < len(node.inputs):
-                others.append(f"{node.operation.name!r}, which does not pool,")
-            waiting += vectors
+        pools, linear, others = self.makers(gate)
         strange = [node for node in pools if self.origin(node.inputs[0]) is not self.origin(x)]
         distinct = len({id(node.operation) for node in linear})
         if not pools or (_is_vector(x) and (strange or others)):
@@ -187,6 +172,30 @@ class _Finder:
         if _channels(gate) != x.shape[axis]:
             return f"its gate has {_channels(gate)} channels, where {x.shape[axis]} are multiplied"
         return "cse", axis, [*pools, *linear]
+
+    def makers(self, gate):
+        """What makes a gate: the pools, the linear layers, and what should not be there."""
+        pools, linear, others, seen, waiting = [], [], [], set(), [gate]
+        while waiting:
+            node = self.made.get(waiting.pop())
+            if node is None:
+                others.append("an input of the model")
+            elif node in seen:
+                continue
+            elif _pooled_axis(node) is not None:
+                pools.append(node)
+            else:
+                vectors = [ref for ref in node.inputs if _is_vector(ref)]
+                waiting += vectors
+                kind = type(node.operation).__name__
+                if _is_linear(node):
+                    linear.append(node)
+                elif kind not in _BETWEEN:
+                    others.append(f"{node.operation.name!r} of class {kind}")
+                if len(vectors) < len(node.inputs):
+                    others.append(f"{node.operation.name!r}, which does not pool,")
+            seen.add(node)
+        return pools, linear, others
 
     def position_gate(self, x, gate):
         """Kind, axis and nodes of a gate from the channels of `x`; a reason; or None."""
@@ -261,7 +270,7 @@ def _is_linear(node):
     return isinstance(layer, _L.Dense)
 
 
-def _pooled_axis(node) -> int | None:
+def _pooled_axis(node) -> Any:
     """Where the channels were in what `node` pools over all positions; None if it does not."""
     layer, kind = node.operation, type(node.operation).__name__
     first = getattr(layer, "data_format", None) == "channels_first"

@@ -19,8 +19,8 @@ from typing import Any
 
 import keras
 
-#: For each operation, None to keep it, or a function of its arguments to read in its place.
-Opener = Callable[[keras.Operation], Callable[..., Any] | None]
+#: For an operation and its path, None to keep it, or a function of its arguments to read instead.
+Opener = Callable[[keras.Operation, str], Callable[..., Any] | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Graph:
 
 
 def trace(
-    model: keras.Model, opener: Opener = lambda operation: None, closed: bool = False
+    model: keras.Model, opener: Opener = lambda operation, path: None, closed: bool = False
 ) -> Graph:
     """Read a functional or sequential model into a flat `Graph`.
 
@@ -130,7 +130,7 @@ def open_layer(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
     return twin(layer).call(*args, **kwargs)
 
 
-def twin(layer: keras.layers.Layer) -> keras.layers.Layer:
+def twin(layer: keras.layers.Layer) -> Any:
     """A layer with the same weights whose own lists, and those of the layers in it, are copies.
 
     A call of it on symbolic tensors is then recorded in the copies. `from_config` would do for
@@ -234,7 +234,7 @@ class _Reader:
 
     def operation(self, operation, args, kwargs, path, place):
         """Read one call of a layer or operation; return the refs of its outputs."""
-        function, before = self.opener(operation), len(self.nodes)
+        function, before = self.opener(operation, "/".join(path)), len(self.nodes)
         if function is not None:
             try:
                 return self.opened(operation, function, args, kwargs, path, place)
@@ -269,9 +269,19 @@ class _Reader:
             raise TypeError(
                 f"Layer {'/'.join(path)!r} of class {kind} must be readable as Keras layers and "
                 f"operations. Reading it failed with {type(error).__name__}: {_reason(error)} "
-                f"Say what it computes with `@mobile.lowering_rule({kind})`."
+                f"{_remedy(operation)}"
             ) from error
         return self.model(opened, refs, path, place)
+
+
+def _remedy(layer):
+    if isinstance(layer, keras.layers.Lambda):
+        return (
+            "Write its function in keras.ops, which can be read, or write a layer of its own and "
+            "say what that computes with `@mobile.lowering_rule(YourLayer)`."
+        )
+    kind = type(layer).__name__
+    return f"Say what it computes with `@mobile.lowering_rule({kind})`."
 
 
 def _reason(error):

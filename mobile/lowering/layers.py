@@ -91,3 +91,18 @@ class DepthToSpace(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "block_size": self.block_size}
+
+
+@_serializable
+class ApproximateGelu(keras.layers.Layer):
+    """GELU by its hyperbolic tangent: `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))`.
+
+    Source:
+        Hendrycks and Gimpel, 2016, arXiv:1606.08415, section 2.
+    """
+
+    def call(self, x):
+        return keras.ops.gelu(x, approximate=True)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

@@ -35,13 +35,15 @@ class Lowering:
 
     def __init__(self, target: Target):
         self.target = target
-        self._names: dict[str, int] = {}
+        self._names: set[str] = set()  # given to layers of the new model
+        self._own: set[str] = set()  # of the old model
         self._layer_of: dict[int, str] = {}  # id of a tensor of the new model, which keeps it
 
     def run(self, model):
         """Walk `model`; see `lower`."""
         graph = trace(model, opener)
         uses = graph.uses()
+        self._own = {node.name for node in graph.nodes}
         inputs = [
             keras.Input(batch_shape=(None, *x.spec.shape[1:]), dtype=x.spec.dtype, name=x.name)
             for x in graph.inputs
@@ -55,13 +57,17 @@ class Lowering:
             args, kwargs = keras.tree.map_structure(
                 lambda x: values[x] if isinstance(x, Ref) else x, (node.args, node.kwargs)
             )
-            outputs = rule_for(node.operation)(self, node, *args, **kwargs)
+            rule = rule_for(node.operation)
+            rule.check(node)
+            outputs = rule.function(self, node, *args, **kwargs)
             outputs = outputs if isinstance(outputs, list) else [outputs]
             for ref, value in zip(node.outputs, outputs, strict=True):
                 values[ref] = replace(value, single=uses[ref] == 1)
                 if uses[ref] > 1:
                     self.tensor(values[ref])
         outputs = [self.true(self.unflattened(values[ref])) for ref in graph.outputs]
+        if isinstance(model, keras.Sequential):  # which has one of each, and no structure to tell
+            return keras.Model(inputs[0], outputs[0], name=model.name)
         return keras.Model(
             keras.tree.pack_sequence_as(model.input, inputs),
             keras.tree.pack_sequence_as(model.output, outputs),
@@ -72,8 +78,7 @@ class Lowering:
 
     def emit(self, kind, *tensors, name, weights=(), **config) -> keras.KerasTensor:
         """Add one layer to the new model and return its output."""
-        count = self._names[name] = self._names.get(name, 0) + 1
-        unique = name if count == 1 else f"{name}_{count - 1}"
+        unique = self._unique(name)
         if kind in _CHANNELS_LAST:
             config["data_format"] = "channels_last"
         layer = kind(name=unique, dtype="float32", **config)
@@ -82,6 +87,15 @@ class Lowering:
             layer.set_weights([np.asarray(w, "float32") for w in weights])
         self._layer_of[id(y)] = unique
         return y
+
+    def _unique(self, name):
+        """`name`, or that with the first number that no layer has, of the old model or the new."""
+        unique, number = name, 0
+        while unique in self._names or (number and unique in self._own):
+            number += 1
+            unique = f"{name}_{number}"
+        self._names.add(unique)
+        return unique
 
     def tensor(self, v: Value) -> keras.KerasTensor:
         """The new model's tensor of `v`, emitted now if it was pending."""
@@ -203,6 +217,18 @@ class Lowering:
 
     # The words of the rules
 
+    def image(self, v: Value, name) -> Value:
+        """`v`, where it is a vector, as an image of one pixel."""
+        t = self.tensor(v)
+        if len(t.shape) != 2:
+            return v
+        t = self.emit(_L.Reshape, t, name=f"{name}_image", target_shape=(1, 1, t.shape[-1]))
+        return Value(t, v.scale, flat=True)
+
+    def _channels(self, v):
+        waits = isinstance(v.pending, Linear) and v.tensor is None
+        return len(v.pending.bias) if waits else self.tensor(v).shape[-1]
+
     def linear(self, v: Value, kernel, bias, name, kind=_L.DepthwiseConv2D, **options) -> Value:
         """A convolution of `v`; its scale goes into the kernel."""
         if v.waits_as(Pad):
@@ -210,12 +236,16 @@ class Lowering:
             if merged:
                 options["padding"] = merged
                 v = Value(v.pending.source, v.scale)
+        v = self.image(v, name)
         source = self.tensor(v)
         kernel = times_input(kernel, v.scale, kind, options.get("groups", 1))
         return Value(pending=Linear(kind, source, kernel, bias, name, options), flat=v.flat)
 
     def affine(self, v: Value, gain, offset, name) -> Value:
-        """`v * gain + offset`, each a number or one for each channel."""
+        """`v * gain + offset`: each a number, or one a channel (of a vector: one an element)."""
+        size = max(np.size(gain), np.size(offset))
+        if size > 1 and not v.waits_as(Preprocess) and size != self._channels(v):
+            v = self.unflattened(v)
         if v.waits_as(Preprocess):
             p = v.pending
             p = replace(p, gain=p.gain * gain, offset=p.offset * gain + offset, name=name)

@@ -79,7 +79,7 @@ class Mixed(keras.layers.Layer):
         return (self.gamma * x - self.gamma / x) + self.gamma @ x
 
 
-def open_mine(operation):
+def open_mine(operation, path):
     mine = type(operation).__module__ == __name__ and isinstance(operation, keras.layers.Layer)
     return partial(open_layer, operation) if mine else None
 
@@ -108,4 +108,4 @@ def test_what_cannot_be_read_is_named_with_the_reason_at_the_bottom():
     image = keras.Input((4,))
     expected = r"Layer 'part/wrapped' of class ReLU .* with ValueError: The bottom is out\. Say"
     with pytest.raises(TypeError, match=expected):
-        trace(keras.Model(image, part(image)), lambda operation: open_wrapped)
+        trace(keras.Model(image, part(image)), lambda operation, path: open_wrapped)

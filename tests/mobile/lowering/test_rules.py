@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+import mobile
 from tests.mobile.lowering.lowered import (
     assert_equal,
     batch_norm,
@@ -247,3 +248,53 @@ def test_preprocessing_is_one_layer_on_the_input():
 @pytest.mark.parametrize("target", ["xnnpack", "ethos-u"])
 def test_equal_outputs(body, target):
     assert_equal(model_of(body), target)
+
+
+def test_a_sequential_model_is_lowered():
+    model = keras.Sequential(
+        [keras.Input((12, 12, 4)), L.Conv2D(6, 3), L.BatchNormalization(), L.ReLU(), L.Flatten()]
+    )
+    assert_equal(model)
+    built = keras.Sequential([L.Conv2D(6, 3), L.GlobalAveragePooling2D(), L.Dense(3)])
+    built.build((None, 12, 12, 4))
+    assert_equal(built)
+
+
+def test_a_layer_used_twice_beside_one_that_has_the_next_name():
+    shared, next_one = L.Conv2D(4, 1, name="dense"), L.Conv2D(4, 1, name="dense_1")
+    lowered = assert_equal(model_of(lambda x: next_one(shared(shared(x)))))
+    assert [layer.name for layer in lowered.layers[1:]] == ["dense", "dense_2", "dense_1"]
+
+
+def test_a_weight_may_stand_on_the_left():
+    class Gamma(L.Layer):
+        def build(self, shape):
+            self.gamma = self.add_weight(shape=(shape[-1],), initializer="random_normal")
+
+        def call(self, x):
+            return self.gamma * x + (1.0 - self.gamma)
+
+    assert_equal(model_of(lambda x: conv(Gamma()(conv(x)))))
+
+
+def test_batch_norm_of_a_flattened_image_goes_into_the_dense_layer():
+    lowered = assert_equal(model_of(lambda x: L.Dense(3)(batch_norm(L.Flatten()(conv(x, 2, 3))))))
+    assert kinds(lowered)["Conv2D"] == 2
+
+
+def test_batch_norm_of_a_vector():
+    x = keras.Input((6,))
+    assert_equal(keras.Model(x, L.Dense(3)(batch_norm(x))))
+    assert_equal(keras.Model(x, batch_norm(L.ReLU()(x))))
+
+
+@pytest.mark.parametrize("kind", [L.Add, L.Average, L.Multiply, L.Concatenate])
+def test_one_tensor_joined_is_itself(kind):
+    lowered = assert_equal(model_of(lambda x: kind()([conv(x)])))
+    assert kinds(lowered) == {"Conv2D": 1}
+
+
+def test_a_split_of_the_batch_is_refused():
+    image = keras.Input(batch_shape=(2, 4, 4, 3))
+    with pytest.raises(ValueError, match=r"axis=0.*Leave the batch whole"):
+        mobile.lower(keras.Model(image, ops.split(image, 2, axis=0)))
