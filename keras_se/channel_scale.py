@@ -17,7 +17,7 @@ class ChannelScale(keras.layers.Layer):
 
     def __init__(self, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        self.data_format = data_format
+        self.data_format = data_format or keras.config.image_data_format()
 
     def build(self, input_shape):
         self.scale = self.add_weight(
@@ -25,8 +25,7 @@ class ChannelScale(keras.layers.Layer):
         )
 
     def _axis(self):
-        first = (self.data_format or keras.config.image_data_format()) == "channels_first"
-        return 1 if first else -1
+        return 1 if self.data_format == "channels_first" else -1
 
     def call(self, inputs):
         shape = [1] * len(inputs.shape)

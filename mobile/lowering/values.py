@@ -74,7 +74,7 @@ class Value:
     @property
     def positive(self) -> bool:
         """Whether the scale commutes with ReLU and maximum."""
-        return bool(np.all(np.asarray(self.scale) > 0))
+        return bool(np.all(np.asarray(self.scale) >= 0))
 
     def waits_as(self, kind) -> bool:
         """Whether it is a pending `kind` that nothing else reads, so that it may be changed."""
