@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from keras_se.channel_scale import ChannelScale
 from keras_se.gated_blocks import find_gated_blocks
+from keras_se.layers import ChannelScale
 from keras_se.rebuild import rebuild
 
 

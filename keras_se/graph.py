@@ -31,7 +31,7 @@ class Ref:
     spec: keras.KerasTensor  # shape and dtype; no history
 
     @property
-    def shape(self) -> tuple:
+    def shape(self) -> tuple[int | None, ...]:
         """Its shape; None where it is unknown."""
         return tuple(self.spec.shape)
 
@@ -40,10 +40,10 @@ class Ref:
 class Node:
     """One call of a layer or `keras.ops` operation; a `Ref` stands for each tensor it is given."""
 
-    operation: keras.Operation
+    operation: Any  # a layer or keras.Operation
     path: str  # its name, below those of the models and layers it is nested in
-    args: tuple
-    kwargs: dict
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     outputs: list[Ref]
     place: tuple[tuple[str, ...], int]  # the models it is nested in, and which of their calls it is
 
@@ -66,7 +66,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     outputs: list[Ref] = field(default_factory=list)
 
-    def uses(self) -> Counter:
+    def uses(self) -> Counter[Ref]:
         """How many times each tensor is read; being an output of the model is one use."""
         read = Counter(ref for node in self.nodes for ref in node.inputs)
         read.update(self.outputs)
@@ -128,6 +128,23 @@ def check_functional(model: keras.Model) -> None:
 def open_layer(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
     """What the `call` of `layer` does to symbolic tensors; the layer itself is left as it is."""
     return twin(layer).call(*args, **kwargs)
+
+
+def read_inside(node: Node) -> Graph:
+    """Read what the `call` of a node's layer consists of, layers in it as nodes.
+
+    Raises:
+        TypeError: It does not consist of Keras layers and operations.
+    """
+    graph = Graph(node.inputs)
+
+    def opener(operation, path):
+        return functools.partial(open_layer, operation) if operation is node.operation else None
+
+    reader = _Reader(opener, False, graph.nodes)
+    path = tuple(node.path.split("/"))
+    graph.outputs = reader.operation(node.operation, node.args, node.kwargs, path, node.place)
+    return graph
 
 
 def twin(layer: keras.layers.Layer) -> Any:
@@ -243,7 +260,7 @@ class _Reader:
                     raise
                 del self.nodes[before:]
         specs = _replace(Ref, lambda ref: ref.spec, args, kwargs)
-        outputs = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
+        outputs: Any = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
         if isinstance(operation, keras.layers.Layer):
             kwargs = {k: x for k, x in kwargs.items() if k not in ("training", "mask")}
         outputs = [Ref("/".join(path), spec) for spec in outputs]
@@ -292,7 +309,7 @@ def _reason(error):
     return textwrap.shorten(told[0], 240, placeholder=" ...") if told else "no reason given."
 
 
-def _replace(kind, function, args, kwargs):
+def _replace(kind, function, args, kwargs) -> Any:
     return keras.tree.map_structure(
         lambda x: function(x) if isinstance(x, kind) else x, (args, kwargs)
     )

@@ -66,7 +66,7 @@ class SpatialSqueezeExcite(Excite):
         )
         self.gate = gate
         self.use_bias = use_bias
-        self._config(kind="sse")
+        self._config()
 
     def build(self, input_shape: Shape) -> None:
         self._check_shape(input_shape)

@@ -7,12 +7,16 @@ Tan and Le, 2019, "EfficientNet", arXiv:1905.11946, table 1.
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from keras_se import blocks
 from keras_se.config import EFFICIENTNET, SEConfig
 from keras_se.models.base import (
     IMAGENET_NORMALIZED,
+    Features,
     Network,
+    Options,
+    Tensor,
     pool_and_classify,
     round_channels,
 )
@@ -102,7 +106,7 @@ EFFICIENTNET_B0 = (
 )
 
 
-def body(network, options, x):
+def body(network: Inverted, options: Options, x: Tensor) -> tuple[Tensor, Features]:
     """Stem of 32 channels, stages, last convolution of 1280.
 
     Source:
@@ -111,7 +115,7 @@ def body(network, options, x):
         expanded tensor.
     """
     settings = options.settings
-    common = {
+    common: dict[str, Any] = {
         "activation": network.activation,
         "padding": settings["padding"],
         "momentum": network.momentum,
@@ -120,8 +124,8 @@ def body(network, options, x):
     x = blocks.conv_bn(x, round_channels(32 * ends), 3, 2, name="stem", **common)
     features, stride, index = {2: x}, 2, 0
     total = sum(row.repeat for row in network.rows)
-    for stage, (row, se) in enumerate(zip(network.rows, options.se, strict=True), start=1):
-        for repeat in range(row.repeat):
+    for stage, (row, row_se) in enumerate(zip(network.rows, options.se, strict=True), start=1):
+        for repeat, se in enumerate(row_se):
             x = blocks.inverted_residual(
                 x,
                 round_channels(row.out * options.width),
@@ -129,7 +133,6 @@ def body(network, options, x):
                 expanded=x.shape[-1] * row.expansion,
                 kernel_size=row.kernel,
                 se=se,
-                se_on=settings["se_on"],
                 drop_rate=settings.get("drop_connect", 0.0) * index / total,
                 name=network.block_name.format(
                     stage=stage, letter=chr(ord("a") + repeat), index=index
@@ -144,7 +147,7 @@ def body(network, options, x):
     return x, features
 
 
-_MOBILE = {"padding": "same", "se_on": "expanded"}
+_MOBILE = {"padding": "same"}
 
 NETWORKS = (
     Inverted(

@@ -31,6 +31,7 @@ cases = [("cse", pool, gate, 4, "add") for pool in POOLS for gate in GATES]
 cases += [("sse", "avg", gate, 4, "add") for gate in GATES]
 cases += [("scse", "avg", "sigmoid", 4, way) for way in ("add", "max", "mul", "concat")]
 cases += [(kind, None, "sigmoid", rank, "max") for kind in ("cse", "scse") for rank in (3, 5)]
+cases += [("static", "avg", gate, rank, "add") for gate in GATES for rank in (3, 4, 5)]
 for kind, pool, gate, rank, aggregate in cases:
     config = keras_se.SEConfig(
         kind, reduction=4, min_channels=1, pool=pool, gate=gate, aggregate=aggregate
@@ -49,6 +50,13 @@ for kind, pool, gate, rank, aggregate in cases:
         first.set_weights(layer.get_weights())
         y = keras.ops.convert_to_numpy(first(np.moveaxis(x, -1, 1)))
         outputs[f"{name} channels_first"] = np.moveaxis(y, 1, -1)
+    if kind == "static":
+        layer.set_constant_gate(np.linspace(0.1, 0.9, 16))
+        outputs[f"{name} set"] = layer.constant_gate()
+        scale = keras_se.ChannelScale()
+        scale.build(x.shape)
+        scale.set_weights([layer.constant_gate()])
+        outputs[f"{name} scale"] = keras.ops.convert_to_numpy(scale(x))
 report["tensorflow"] = "tensorflow" in sys.modules  # later Keras's own trainer brings it
 
 inputs = keras.Input((6, 6, 8))

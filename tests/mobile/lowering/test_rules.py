@@ -8,7 +8,7 @@ import pytest
 
 import keras_se
 import mobile
-from keras_se.channel_scale import ChannelScale
+from keras_se.layers import ChannelScale
 from tests.mobile.lowering.lowered import (
     assert_equal,
     batch_norm,
