@@ -12,7 +12,6 @@ import numpy as np
 from keras import ops
 
 from keras_se.gated_blocks import find_gated_blocks
-from keras_se.graph import Graph, Ref
 
 _END = 0.01  # how near to 0 or 1 a gate counts as saturated
 
@@ -199,7 +198,7 @@ def gates(
         here = None if labels is None else labels[passing.count - len(batch[0]) : passing.count]
         if here is not None and len(here) < len(batch[0]):
             break
-        for number, (node, values) in enumerate(_run(found.graph, batch)):
+        for number, (node, values) in enumerate(found.graph.run(batch)):
             for ref in sites.keys() & set(node.outputs):
                 block, x = sites[ref]
                 sums[block].add(values[x], values[ref], here)
@@ -215,23 +214,6 @@ def gates(
     classes = () if labels is None else tuple(np.unique(labels).tolist())
     blocks = tuple(sums[block].record(classes) for block in found.blocks)
     return Gates(model.name, passing.count, blocks, classes, found.skipped)
-
-
-def _run(graph: Graph, arrays):
-    """Compute node by node; yield each, with all tensors that are still to be read."""
-    left = graph.uses()
-    values = dict(zip(graph.inputs, arrays, strict=True))
-    for node in graph.nodes:
-        args, kwargs = keras.tree.map_structure(
-            lambda x: values[x] if isinstance(x, Ref) else x, (node.args, node.kwargs)
-        )
-        outputs = keras.tree.flatten(node.operation(*args, **kwargs))
-        values.update(zip(node.outputs, outputs, strict=True))
-        yield node, values
-        for ref in node.inputs:
-            left[ref] -= 1
-            if not left[ref]:
-                del values[ref]
 
 
 class _Sums:

@@ -13,7 +13,7 @@ import itertools
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +71,27 @@ class Graph:
         read = Counter(ref for node in self.nodes for ref in node.inputs)
         read.update(self.outputs)
         return read
+
+    def run(self, arrays: Iterable[Any]) -> Iterator[tuple[Node, dict[Ref, Any]]]:
+        """Compute node by node what the model does in inference.
+
+        Args:
+            arrays: A tensor of the backend for each input.
+
+        Yields:
+            A node, and the value of each tensor that is known and is still to be read.
+        """
+        left = self.uses()
+        values = dict(zip(self.inputs, arrays, strict=True))
+        for node in self.nodes:
+            args, kwargs = _replace(Ref, values.__getitem__, node.args, node.kwargs)
+            made: Any = keras.tree.flatten(node.operation(*args, **kwargs))
+            values.update(zip(node.outputs, made, strict=True))
+            yield node, values
+            for ref in node.inputs:
+                left[ref] -= 1
+                if not left[ref]:
+                    del values[ref]
 
 
 def trace(
@@ -156,7 +177,7 @@ def twin(layer: keras.layers.Layer) -> Any:
     return _twin(layer, {})
 
 
-def _twin(value, twins):
+def _twin(value, twins) -> Any:
     if isinstance(value, keras.layers.Layer | keras.Variable):
         if id(value) not in twins:
             kind = type(value)
@@ -237,11 +258,11 @@ class _Reader:
                 made = self.model(_flat(operation), read, (*path, operation.name), place)
             else:
                 made = self.operation(operation, args, kwargs, (*path, operation.name), here)
-            tensors = stand_ins(sources[0], len(made))
+            tensors: Any = stand_ins(sources[0], len(made))
             known.update({id(x): ref for x, ref in zip(tensors, made, strict=True)})
             return tensors
 
-        copy = keras.models.clone_model(
+        copy: Any = keras.models.clone_model(
             model,
             input_tensors=sources,
             clone_function=lambda layer: layer,
