@@ -26,6 +26,8 @@ from keras_se.config import (
     SEConfig,
 )
 from keras_se.counting import complexity
+from keras_se.folding import fold
+from keras_se.gate_statistics import gates
 from keras_se.layers import (
     ChannelScale,
     ConcurrentSqueezeExcite,
@@ -58,6 +60,8 @@ __all__ = [
     "SEGMENTATION_MODELS",
     "PRESETS",
     "complexity",
+    "gates",
+    "fold",
 ]
 
 _MODULES = ("blocks", "models", "weights")  # imported when first asked for

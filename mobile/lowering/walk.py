@@ -257,7 +257,7 @@ class Lowering:
             v = self.unflattened(v)
         if linear := v.open:
             return Value(pending=linear.scaled(v.scale).scaled(gain, offset), flat=v.flat)
-        if np.all(np.asarray(offset) == 0) and np.all(np.asarray(gain) >= 0):
+        if np.all(np.asarray(offset) == 0) and (np.ndim(gain) or gain >= 0):
             return replace(v, scale=v.scale * gain)
         if np.ndim(gain) == 0 and np.ndim(offset) == 0 and gain > 0:
             t = self.emit(own.Shift, self.true(v), name=name, value=float(offset / gain))
@@ -277,9 +277,13 @@ class Lowering:
             parts = [self.relu(part, name, six) for part in parts]
             return replace(v, pending=Concat(parts, concat.name), scale=1.0)
         t = self.tensor(v)
+        taken_in = self.target.lone_relu or (v.fuses and v.single)
         if six or not v.commutes:
-            t = self.true(v)
-        if self.target.lone_relu or (v.fuses and v.single):
+            if np.ndim(v.scale) and not self.target.lone_relu:
+                taken_in = False  # the convolution below takes the scale in as well
+            else:
+                t = self.true(v)
+        if taken_in:
             t = self.emit(_L.ReLU, t, name=name, max_value=6.0 if six else None)
             return Value(t, v.scale, flat=v.flat)
         ones = self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name)

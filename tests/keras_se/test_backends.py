@@ -65,6 +65,10 @@ model = keras.Model(inputs, x)
 model.set_weights([rng.uniform(0.1, 0.9, w.shape) for w in model.weights])
 images = rng.normal(size=(4, 6, 6, 8)).astype("float32")
 outputs["block"] = keras.ops.convert_to_numpy(model(images)) / 100
+(gate,) = keras_se.gates(model, images).blocks
+outputs["constant"] = gate.constant
+folded = keras_se.fold(model, {gate.name: gate.constant})
+outputs["folded"] = keras.ops.convert_to_numpy(folded(images)) / 100
 model.compile(keras.optimizers.SGD(1e-4), "mse")
 outputs["loss"] = np.array([float(model.train_on_batch(images, images)) for _ in range(2)]) / 1e4
 model.save(sys.argv[1] + ".keras")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_se.layers import ChannelScale
 from mobile.lowering import layers as own
 from mobile.lowering.registry import as_channels, constant_of, rule, unsupported
 from mobile.lowering.rules.activations import activated
@@ -127,6 +128,13 @@ def _batch_norm(low, node, v, **_):
 def _rescaling(low, node, v):
     gain, offset = constant_of(node.operation.scale), constant_of(node.operation.offset)
     return low.affine(v, as_channels(gain, node), as_channels(offset, node), node.name)
+
+
+@rule(ChannelScale, reads=("data_format",))
+def _channel_scale(low, node, v):
+    if node.operation.data_format == "channels_first":
+        raise unsupported(node, "data_format='channels_first'", "Build it channels_last.")
+    return low.affine(v, _array(node.operation.scale), 0.0, node.name)
 
 
 @rule(_L.Normalization, reads=("axis", "mean", "variance", "invert"))
