@@ -1,7 +1,11 @@
 """The pieces that a delegate takes of a file."""
 
+from collections.abc import Container, Iterable
 
-def delegated(file, delegates):
+from mobile.tflite.file import Flatbuffer
+
+
+def delegated(file: Flatbuffer, delegates: Iterable[dict]) -> set[int]:
     """Return the indices of the operators inside the delegate's pieces.
 
     A piece is told by the tensors that enter and leave it: inside is what lies on the way back from
@@ -20,7 +24,7 @@ def delegated(file, delegates):
     return inside
 
 
-def count_partitions(file, kept):
+def count_partitions(file: Flatbuffer, kept: Container[int]) -> int:
     """Return into how many pieces TFLite cuts the graph for a delegate that takes `kept`.
 
     From what can run, it takes all that the delegate keeps, and all that this makes possible; then

@@ -1,5 +1,7 @@
 """Build a .tflite operator by operator, without a converter: tiny, and just what is asked for."""
 
+import functools
+
 import numpy as np
 
 from mobile.tflite import schema
@@ -130,6 +132,12 @@ class Craft:
         return schema.pack(self.model)
 
 
+def packed_once(part):
+    """Let a part of a file be packed once, however many offsets lead to it."""
+    part.Pack = functools.cache(part.Pack)
+    return part
+
+
 def endless():
     """Return a file that never ends: while x equals x, add x to itself."""
     c = Craft("float32")
@@ -155,6 +163,26 @@ def enormous():
     image = c.tensor((1, 8, 8, 4), "image")
     size = c.constant([40000, 40000])
     return c.build([image], [c.op("RESIZE_NEAREST_NEIGHBOR", [image, size], (1, 40000, 40000, 4))])
+
+
+def quantize_in_the_middle():
+    """Return a file with a float island: convolution, DEQUANTIZE, QUANTIZE, convolution."""
+    shape = (1, 8, 8, 4)
+    c = Craft()
+    image = c.tensor(shape, "image")
+    x = c.conv(image, shape, 4, name="first")
+    x = c.op("DEQUANTIZE", [x], shape, dtype="float32", name="block/swish;block/other")
+    x = c.op("QUANTIZE", [x], shape, name="back")
+    return c.build([image], [c.conv(x, shape, 3)])
+
+
+def float_border():
+    """Return a file of float input and output around an int8 convolution."""
+    shape = (1, 8, 8, 4)
+    c = Craft()
+    image = c.tensor(shape, "image", dtype="float32")
+    x = c.conv(c.op("QUANTIZE", [image], shape), shape, 4)
+    return c.build([image], [c.op("DEQUANTIZE", [x], shape, dtype="float32", name="logits")])
 
 
 def between_convolutions(kind, dtype="int8", activation=None):
