@@ -36,6 +36,10 @@ def test_a_chain_is_cut_wherever_an_operator_leaves(kept, pieces):
     assert count_partitions(chain(6), set(kept)) == pieces
 
 
+def test_thousands_of_cuts_are_counted_in_one_walk():
+    assert count_partitions(chain(3000), range(0, 3000, 2)) == 1500
+
+
 def test_inside_a_piece_is_what_lies_between_what_enters_and_what_leaves_it():
     file = chain(6)
     made = [op.outputs[0].index for op in file.operators]
