@@ -8,6 +8,7 @@ import numpy as np
 from mobile.lowering import layers as own
 from mobile.lowering.registry import as_channels, constant_of, rule, unsupported
 from mobile.lowering.rules.activations import activated
+from mobile.lowering.values import Value
 
 _L = keras.layers
 _ADAPTED = ("lora_rank", "lora_alpha", "quantization_config")
@@ -147,11 +148,10 @@ def _binary(with_constant, with_tensors):
     """The rule of an operation on two operands, of which one may be a constant."""
 
     def rule(low, node, a, b):
-        constants = constant_of(a), constant_of(b)
-        if constants[0] is constants[1] is None:
+        if isinstance(a, Value) and isinstance(b, Value):
             return with_tensors(low, node, a, b)
-        left = constants[0] is not None
-        constant = as_channels(constants[0] if left else constants[1], node)
+        left = isinstance(b, Value)
+        constant = as_channels(constant_of(a if left else b), node)
         gain, offset = with_constant(constant, left)
         if gain is None:
             raise unsupported(node, "a constant divided by a tensor", "Leave it out.")
