@@ -192,7 +192,11 @@ def read(model):
         ValueError: It is no .tflite file.
     """
     content = content_of(model)
-    packed = schema.unpack(content)
+    return view(schema.unpack(content), len(content))
+
+
+def view(packed, size_bytes):
+    """Return the `Flatbuffer` of a file that `schema.unpack` opened."""
     generated = schema.load()
     names = [schema.operator_name(generated, code) for code in packed.operatorCodes or []]
     graphs = tuple(_subgraph(generated, packed, graph, names) for graph in packed.subgraphs)
@@ -200,7 +204,7 @@ def read(model):
     for entry in packed.metadata or []:
         data = packed.buffers[entry.buffer].data
         metadata[schema.text(entry.name)] = _parse(b"" if data is None else bytes(bytearray(data)))
-    return Flatbuffer(graphs, metadata, len(content), schema.text(packed.description))
+    return Flatbuffer(graphs, metadata, size_bytes, schema.text(packed.description))
 
 
 def write_metadata(model, name, data):
@@ -213,6 +217,12 @@ def write_metadata(model, name, data):
     """
     content = content_of(model)
     packed = schema.unpack(content)
+    put_metadata(packed, name, data)
+    return schema.pack(packed) + schema.attached(content)
+
+
+def put_metadata(packed, name, data):
+    """Do in a file that `schema.unpack` opened what `write_metadata` does."""
     written = np.frombuffer(json.dumps(data).encode(), dtype=np.uint8)
     packed.metadata = list(packed.metadata or [])
     entry = next((m for m in packed.metadata if schema.text(m.name) == name), None)
@@ -222,7 +232,6 @@ def write_metadata(model, name, data):
         packed.metadata.append(entry)
         packed.buffers.append(schema.load().BufferT())
     packed.buffers[entry.buffer].data = written
-    return schema.pack(packed) + schema.attached(content)
 
 
 def _subgraph(generated, packed, graph, names):
