@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 
 
-def rebuild(model, clone=None, after=lambda name, tensor: tensor, batch=None) -> keras.Model:
+def rebuild(
+    model: keras.Model,
+    clone: Callable[[keras.Layer], keras.Layer | None] | None = None,
+    after: Callable[[str, keras.KerasTensor], keras.KerasTensor] = lambda name, tensor: tensor,
+) -> keras.Model:
     """Copy a functional model with its weights, changing it on the way.
 
     Args:
         model: A functional model that uses each layer once.
-        clone: From a layer to its copy, or to None to leave it out; copies all by default.
+        clone: From a layer to its copy, or to None to leave it out; copies all by default. A copy
+            gets the weights of its layer, under whatever name.
         after: From a layer's name and output to what its consumers read; inputs are asked too.
-        batch: The batch size of the copy; the model's own by default.
+
+    Returns:
+        A model that is not compiled.
     """
     clone = clone or (lambda layer: type(layer).from_config(layer.get_config()))
-    left_out = set()
+    copies: dict[int, tuple[keras.Layer, keras.Layer, bool]] = {}  # by id: copy, layer, left out
     # An unnamed Input has a tensor of another name than its layer.
     entrances = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
     names = {id(layer.output): layer.name for layer in entrances}
 
     def new_input(tensor):
-        shape = (batch, *tensor.shape[1:]) if batch else tensor.shape
-        return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=names[id(tensor)])
+        return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=names[id(tensor)])
 
     def new_layer(layer):
         copy = clone(layer)
-        if copy is None:
-            left_out.add(layer.name)
-            return keras.layers.Identity(name=layer.name)
+        left_out = copy is None
+        copy = keras.layers.Identity(name=layer.name) if left_out else copy
+        copies[id(copy)] = copy, layer, left_out
         return copy
 
     inputs = keras.tree.map_structure(new_input, model.input)
@@ -41,16 +49,16 @@ def rebuild(model, clone=None, after=lambda name, tensor: tensor, batch=None) ->
             return entered
         return entry.get(id(tensor), tensor)
 
-    def call(layer, *args, **kwargs):
+    def call(copy, *args, **kwargs):
         args, kwargs = keras.tree.map_structure(read, (args, kwargs))
-        if layer.name in left_out:
-            return args[0]
-        return after(layer.name, layer(*args, **kwargs))
+        _, layer, left_out = copies[id(copy)]
+        return args[0] if left_out else after(layer.name, copy(*args, **kwargs))
 
-    copy = keras.models.clone_model(
-        model, input_tensors=inputs, clone_function=new_layer, call_function=call
+    bare = keras.Model(model.input, model.output, name=model.name)  # clone_model compiles as well
+    result = keras.models.clone_model(
+        bare, input_tensors=inputs, clone_function=new_layer, call_function=call
     )
-    for layer in copy.layers:
-        if layer.weights and layer.name in {known.name for known in model.layers}:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
-    return copy
+    for copy, layer, left_out in copies.values():
+        if layer.weights and not left_out:
+            copy.set_weights(layer.get_weights())
+    return result
