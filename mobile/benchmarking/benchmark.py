@@ -11,7 +11,7 @@ from mobile.benchmarking import answers, checkpoint, subjects
 from mobile.benchmarking.answers import output_error
 from mobile.benchmarking.study import Study, wanted_outputs
 from mobile.benchmarking.timings import Failure
-from mobile.devices import agent
+from mobile.devices.agent.runtime import KERNELS
 from mobile.tflite.artifact import Artifact
 from mobile.tflite.content import content_of
 
@@ -207,9 +207,9 @@ def _check_counts(**counts):
 
 
 def _check_options(kernels, **seconds):
-    if kernels not in agent.KERNELS:
+    if kernels not in KERNELS:
         raise ValueError(
-            f"`kernels` must be one of {', '.join(agent.KERNELS)}. Received: {kernels!r}. "
+            f"`kernels` must be one of {', '.join(KERNELS)}. Received: {kernels!r}. "
             f"Leave it out for the runtime's delegate."
         )
     for name, value in seconds.items():

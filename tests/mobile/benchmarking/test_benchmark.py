@@ -10,7 +10,7 @@ from mobile import devices
 from mobile.benchmarking.answers import output_error
 from mobile.benchmarking.benchmark import benchmark
 from mobile.benchmarking.timings import Timings
-from mobile.devices import agent
+from mobile.devices.agent.interleaving import interleave
 from mobile.reporting import files
 from mobile.tflite.artifact import Artifact, Preprocessing
 from tests.mobile.craft import Craft, between_convolutions
@@ -93,7 +93,7 @@ class ToyDevice:
             found[twin] = {**found[job["control"]], "control_of": job["control"]}
         clock = Clock()
         invokes = {name: clock.taking(self.seconds[name]) for name in found}
-        times = agent.interleave(invokes, job["runs"], job["warmups"], clock) if found else {}
+        times = interleave(invokes, job["runs"], job["warmups"], clock) if found else {}
         for name, times_ms in times.items():
             found[name]["times_ms"] = times_ms
         answer = devices.Answer(conditions, arrays)
