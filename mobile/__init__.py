@@ -11,7 +11,7 @@ import importlib
 
 _HOMES = {
     "lower": "lowering",
-    "lowering_rule": "lowering",
+    "lowering_rule": "lowering.registry",
     "quantize_aware": "quantization",
     "calibrate": "quantization",
     "strip": "quantization",

@@ -5,16 +5,26 @@ lowered model -> plan -> calibration -> an engine -> a model that trains as int8
 
 from __future__ import annotations
 
-from mobile.lowering import layers  # noqa: F401  (its layers register, so that a saved model loads)
-from mobile.quantization import keras_engine
-from mobile.quantization.calibration import calibrate
-from mobile.quantization.correction import correct
-from mobile.quantization.distillation import distil
-from mobile.quantization.sensitivities import sensitivity
+import importlib
+from typing import TYPE_CHECKING
+
+from mobile.quantization.choices import ENGINES
+
+if TYPE_CHECKING:
+    from mobile.quantization.calibration import calibrate as calibrate
+    from mobile.quantization.distillation import distil as distil
+    from mobile.quantization.sensitivities import sensitivity as sensitivity
 
 __all__ = ["calibrate", "distil", "quantize_aware", "sensitivity", "strip"]
 
-ENGINES = ("keras", "tfmot")
+# Not at import: --help reads the choices, and Keras takes seconds.
+_HOMES = {"calibrate": "calibration", "distil": "distillation", "sensitivity": "sensitivities"}
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def quantize_aware(
@@ -61,6 +71,9 @@ def quantize_aware(
             "or more training images as `calibration`."
         )
     from mobile.lowering import lower
+    from mobile.quantization import keras_engine
+    from mobile.quantization.calibration import calibrate
+    from mobile.quantization.correction import correct
 
     lowered = lower(model, target)  # of a lowered model: the same again
     if ranges is None:
@@ -92,4 +105,6 @@ def strip(model):
     Both hold what training made of them. Quantised again, the kernels find their grids anew, so
     answers may differ by a step; to convert what was trained, convert the model itself.
     """
+    from mobile.quantization import keras_engine
+
     return keras_engine.strip(model)

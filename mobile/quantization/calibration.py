@@ -13,9 +13,9 @@ import numpy as np
 
 from mobile.quantization import calibration_images, functions_behind, range_plan
 from mobile.quantization.channel_weights import importances
+from mobile.quantization.choices import METHODS
 from mobile.quantization.ranges import Ranges
 
-METHODS = ("mse", "minmax", "percentile", "entropy")
 _BINS = 1 << 14  # half of them each side of zero
 _SAMPLES = 4096  # values of a tensor read per image for the histogram
 
