@@ -26,7 +26,15 @@ from keras_se.config import (
     SEConfig,
 )
 from keras_se.counting import complexity
-from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
+from keras_se.folding import fold
+from keras_se.gate_statistics import gates
+from keras_se.layers import (
+    ChannelScale,
+    ConcurrentSqueezeExcite,
+    SpatialSqueezeExcite,
+    SqueezeExcite,
+    StaticSqueezeExcite,
+)
 
 if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
     from keras_se import blocks as blocks
@@ -40,6 +48,8 @@ __all__ = [
     "SqueezeExcite",
     "SpatialSqueezeExcite",
     "ConcurrentSqueezeExcite",
+    "StaticSqueezeExcite",
+    "ChannelScale",
     "PAPER",
     "MOBILE",
     "SERVER",
@@ -50,6 +60,8 @@ __all__ = [
     "SEGMENTATION_MODELS",
     "PRESETS",
     "complexity",
+    "gates",
+    "fold",
 ]
 
 _MODULES = ("blocks", "models", "weights")  # imported when first asked for

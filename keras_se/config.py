@@ -17,11 +17,11 @@ from keras_se.checks import (
     check_number,
 )
 
-KINDS = ("cse", "sse", "scse")
+KINDS = ("cse", "sse", "scse", "static")
 POOLS = ("avg", "max", "avg+max", None)
 GATES = ("sigmoid", "hard_sigmoid", "tanh", "relu")
 AGGREGATES = ("add", "max", "mul", "concat")
-PLACEMENTS = ("standard", "pre", "post", "identity", "conv3x3")
+PLACEMENTS = ("standard", "expanded", "projected", "pre", "post", "identity", "conv3x3")
 
 _LAYERS: dict[str, Any] = {}  # each kind's layer; those of keras_se.layers enter themselves
 
@@ -37,7 +37,8 @@ class SEConfig:
     one where that is less than `round_limit` of the value or less than `min_channels`.
 
     Args:
-        kind: `"cse"` (gate per channel), `"sse"` (gate per position) or `"scse"` (both).
+        kind: `"cse"` (gate per channel), `"sse"` (gate per position), `"scse"` (both) or
+            `"static"` (gate per channel, learned rather than read from the input).
         reduction: Input channels over squeezed width, at least 1. Need not be an integer.
         min_channels: Least squeezed width. 0 for none: then fewer channels than `reduction`
             are an error.
@@ -49,8 +50,9 @@ class SEConfig:
         use_bias: Whether the convolutions have biases.
         aggregate: How scSE joins its branches: `"add"`, `"max"`, `"mul"`, or `"concat"`, which
             doubles the channels.
-        placement: Where a residual block of `keras_se.blocks` has its SE: `"standard"`, `"pre"`,
-            `"post"`, `"identity"` or `"conv3x3"`.
+        placement: Where a block of `keras_se.blocks` has its SE: `"standard"`, which is where the
+            block's paper has it, `"expanded"`, `"projected"`, `"pre"`, `"post"`, `"identity"` or
+            `"conv3x3"`. Each block lists the places that it has.
         round_limit: Least fraction of channels / reduction that rounding to `divisor` may keep.
 
     Raises:
@@ -66,8 +68,9 @@ class SEConfig:
 
     Source:
         Hu et al., 2018, arXiv:1709.01507 (cSE, placements, no squeeze); Roy et al., 2018,
-        arXiv:1803.02579 and 1808.08127 (sSE, scSE, aggregations); Howard et al., 2019,
-        arXiv:1905.02244 (divisor, hard sigmoid). The paper has no `min_channels`.
+        arXiv:1803.02579 and 1808.08127 (sSE, scSE, aggregations); Huang et al., 2024,
+        arXiv:2304.06345 (static); Howard et al., 2019, arXiv:1905.02244 (divisor, hard sigmoid).
+        The paper has no `min_channels`.
     """
 
     kind: str = "cse"
@@ -184,8 +187,9 @@ class SEConfig:
 def layer_of(kind: str) -> Callable[[type], type]:
     """Decorate the layer class that `SEConfig.layer` makes for `kind`."""
 
-    def enter(cls):
+    def enter(cls: Any) -> Any:
         _LAYERS[kind] = cls
+        cls.kind = kind
         return cls
 
     return enter

@@ -72,6 +72,8 @@ _HOMES = {
     "Estimate": "analysis.vela",
     "Preprocessing": "tflite",
     "Ranges": "quantization.ranges",
+    "Runtime": "benchmarking.settings",
+    "Schedule": "benchmarking.settings",
     "Timings": "benchmarking.timings",
 }
 _ROOMS = ("analysis", "benchmarking", "conversion", "data", "devices", "lowering", "pipeline")

@@ -10,9 +10,53 @@ from keras_se.config import layer_of
 from keras_se.layers.base import Excite, Initializer, Regularizer, Shape, Tensor, widen
 
 
+class ChannelExcite(Excite):
+    """What makes a gate by channel: two convolutions of one position, behind a squeeze."""
+
+    def __init__(
+        self,
+        *,
+        reduction: float,
+        min_channels: int,
+        divisor: int,
+        activation: str | Callable,
+        gate: str | Callable,
+        use_bias: bool,
+        round_limit: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.reduction = reduction
+        self.min_channels = min_channels
+        self.divisor = divisor
+        self.activation = activation
+        self.gate = gate
+        self.use_bias = use_bias
+        self.round_limit = round_limit
+
+    def _build_convs(self, outer: Shape, channels: int) -> None:
+        """Make `reduce` and `expand`; `outer` is the squeezed shape without its channels.
+
+        They work on the last axis in either data format: there Keras 3.15 on TensorFlow never
+        takes the bias for that of another axis of the same size.
+        """
+        rank, width = len(outer) + 1, self._config().squeezed_channels(channels)
+        self.reduce = self._conv(rank, width, self.use_bias, "channels_last", "reduce")
+        self.reduce.build((*outer, channels))
+        self.expand = self._conv(rank, channels, self.use_bias, "channels_last", "expand")
+        self.expand.build((*outer, width))
+
+    def _hidden(self, squeezed: Tensor) -> Tensor:
+        return keras.activations.get(self.activation)(self.reduce(squeezed))
+
+    def _excite(self, squeezed: Tensor) -> Tensor:
+        """The gate, of one position (of every position where nothing was squeezed)."""
+        return keras.activations.get(self.gate)(self.expand(self._hidden(squeezed)))
+
+
 @layer_of("cse")
 @keras.saving.register_keras_serializable(package="keras_se")
-class SqueezeExcite(Excite):
+class SqueezeExcite(ChannelExcite):
     """Rescale each channel by a gate read from the whole input (cSE).
 
         s = mean(x)                                              # over all positions
@@ -80,44 +124,35 @@ class SqueezeExcite(Excite):
         **kwargs: Any,
     ) -> None:
         super().__init__(
+            reduction=reduction,
+            min_channels=min_channels,
+            divisor=divisor,
+            activation=activation,
+            gate=gate,
+            use_bias=use_bias,
+            round_limit=round_limit,
             kernel_initializer=kernel_initializer,
             kernel_regularizer=kernel_regularizer,
             data_format=data_format,
             **kwargs,
         )
-        self.reduction = reduction
-        self.min_channels = min_channels
-        self.divisor = divisor
         self.pool = pool
-        self.activation = activation
-        self.gate = gate
-        self.use_bias = use_bias
-        self.round_limit = round_limit
         self._config()
 
     def build(self, input_shape: Shape) -> None:
-        channels = self._check_shape(input_shape)
-        rank = len(input_shape)
-        width = self._config().squeezed_channels(channels)
-        axis = self._channel_axis() % rank
-        squeezed = [size if self.pool is None else 1 for size in input_shape]
-        squeezed[0], squeezed[axis] = input_shape[0], channels
-        self.reduce = self._conv(rank, width, self.use_bias, "reduce")
-        self.reduce.build(tuple(squeezed))
-        squeezed[axis] = width
-        self.expand = self._conv(rank, channels, self.use_bias, "expand")
-        self.expand.build(tuple(squeezed))
+        channels, outer = self._check_shape(input_shape), list(input_shape)
+        del outer[self._channel_axis()]
+        if self.pool is not None:
+            outer[1:] = [1] * (len(outer) - 1)
+        self._build_convs(tuple(outer), channels)
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         self._check_dtype(inputs)
-        return ops.multiply(inputs, self._excite(inputs))
-
-    def _excite(self, x: Tensor) -> Tensor:
-        """The gate, of one position (of every position where `pool` is None)."""
-        x = self.reduce(self._squeeze(x))
-        x = self.expand(keras.activations.get(self.activation)(x))
-        return keras.activations.get(self.gate)(x)
+        if self.data_format == "channels_last":
+            return ops.multiply(inputs, self._excite(self._squeeze(inputs)))
+        gate = self._excite(ops.moveaxis(self._squeeze(inputs), 1, -1))
+        return ops.multiply(inputs, ops.moveaxis(gate, -1, 1))
 
     def _squeeze(self, x: Tensor) -> Tensor:
         if self.pool is None:

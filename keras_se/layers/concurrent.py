@@ -80,7 +80,7 @@ class ConcurrentSqueezeExcite(Excite):
         self.use_bias = use_bias
         self.aggregate = aggregate
         self.round_limit = round_limit
-        self._config(kind="scse")
+        self._config()
 
     def build(self, input_shape: Shape) -> None:
         self._check_shape(input_shape)

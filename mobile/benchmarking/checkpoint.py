@@ -5,6 +5,7 @@ import os
 import pathlib
 import tempfile
 
+from mobile.benchmarking import measurements
 from mobile.record import write_file
 
 
@@ -31,31 +32,24 @@ class Keeping:
         for part in self.parts:
             part.over = True
         parts = [part for part in self.parts if part.path]
+        timed = [part for part in parts if part.timed] if kind else []
+        for part in parts:
+            if part not in timed[:1]:
+                part.path.unlink(missing_ok=True)
         interrupted = bool(kind) and issubclass(kind, KeyboardInterrupt)
-        if kind and parts and (not interrupted or any(part.timed for part in parts)):
-            said = f"What was measured before is in {' and '.join(self._keep(parts))}."
+        if timed:
+            said = f"What was measured before is in {self._keep(timed)}."
             if interrupted:
                 raise KeyboardInterrupt(f"interrupted. {said}") from None
             error.add_note(said)
-            return
-        for part in parts:
-            part.path.unlink(missing_ok=True)
-        if interrupted:
+        elif interrupted:
             raise KeyboardInterrupt("interrupted before any model was timed") from None
 
     def _keep(self, parts):
-        """Return what to say of files: one that `keras-se report` reads, or each as it came."""
-        timed = [part for part in parts if part.timed]
-        if not timed:
-            return [str(part.path) for part in parts]
-        from mobile.benchmarking import measurements
-
-        found = tuple(self.read(part.device, part.job, part.answer) for part in timed)
-        write_file(timed[0].path, measurements.of(found).to_json())
-        for part in parts:
-            if part is not timed[0]:
-                part.path.unlink(missing_ok=True)
-        return [f"{timed[0].path}, which `keras-se report` reads"]
+        """Write what was timed in the place of the first part; return what to say of it."""
+        found = tuple(self.read(part.device, part.job, part.answer) for part in parts)
+        write_file(parts[0].path, measurements.of(found).to_json())
+        return f"{parts[0].path}, which `keras-se report` reads"
 
 
 class _Part:

@@ -96,7 +96,8 @@ class ModelTimings(Record):
         partitions: Pieces that the runtime's delegate took.
         size_bytes: Length of the file.
         sha256: Fingerprint of the file.
-        output_error: Mean difference from the expected outputs on the fixed input, over their span.
+        output_error: Distance from the expected outputs on the fixed input, over the distance that
+            those have from their mean.
         load_ms: Time to load the file and allocate its tensors.
         control_of: Name of the model this is a second copy of (the A/A control).
         first_ms: Time of the very first inference.
@@ -106,6 +107,7 @@ class ModelTimings(Record):
             quantisation; None where an output is not quantised.
         left_out: Operators that the delegate did not take, to count.
         profile: Time of each operator, where the runtime tells.
+        fallback_of: Name of the model that the delegate refused, of which this is the run without.
     """
 
     name: str
@@ -122,6 +124,7 @@ class ModelTimings(Record):
     output_lsb: int | None = None
     left_out: dict[str, int] = field(default_factory=dict)
     profile: tuple[OperatorTime, ...] = ()
+    fallback_of: str | None = None
 
     @property
     def median_ms(self):

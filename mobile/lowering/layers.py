@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 
 _serializable = keras.saving.register_keras_serializable(package="mobile")
 
@@ -38,7 +39,8 @@ class ScaleMap(keras.layers.Layer):
         self.values = values
 
     def call(self, x):
-        return x * keras.ops.convert_to_tensor(self.values, dtype=x.dtype)[None, :, :, None]
+        values = np.asarray(self.values, "float32")[None, :, :, None]
+        return x * keras.ops.cast(values, x.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape

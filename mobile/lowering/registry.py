@@ -17,7 +17,6 @@ import keras
 import numpy as np
 
 from keras_se.graph import Node, open_layer
-from mobile.lowering.values import Value
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,12 @@ class Rule:
     reads: frozenset[str]
     layer: type | None = None
 
-    def check(self, node: Node) -> None:
-        """Raise a ValueError for a setting that the rule does not read and that is not usual."""
+    def apply(self, low, node: Node, *args, **kwargs):
+        """Call the function, after a check of the node's settings."""
+        self._check(node)
+        return self.function(low, node, *args, **kwargs)
+
+    def _check(self, node):
         operation = node.operation
         config = operation.get_config() if self.layer else vars(operation)
         for name, usual in settings_of(self.layer or type(operation)).items():
@@ -91,7 +94,7 @@ def opener(operation: keras.Operation, path: str) -> Callable | None:
     """For `graph.trace`: None where there is a rule, else how to open the operation."""
     if type(operation) in _USER_RULES:
         return functools.partial(_USER_RULES[type(operation)], operation)
-    if rule_for(operation):
+    if _found(operation):
         return None
     if isinstance(operation, keras.layers.Layer):
         return functools.partial(open_layer, operation)
@@ -104,13 +107,21 @@ def opener(operation: keras.Operation, path: str) -> Callable | None:
     )
 
 
-def rule_for(operation: keras.Operation) -> Rule | None:
-    """The rule of an operation, or None."""
+def rule_for(operation: keras.Operation) -> Rule:
+    """The rule of an operation that `opener` kept."""
+    found = _found(operation)
+    assert found is not None
+    return RULES[found]
+
+
+def _found(operation):
+    """The key of an operation's rule, or None."""
     if not isinstance(operation, keras.layers.Layer):
-        return RULES.get(type(operation).__name__)
+        name = type(operation).__name__
+        return name if name in RULES else None
     for kind in type(operation).__mro__:
         if kind in RULES:
-            return RULES[kind]
+            return kind
         if not kind.__module__.startswith("keras.") and {"call", "convolution_op"} & set(
             vars(kind)
         ):
@@ -161,10 +172,8 @@ def unsupported(node: Node, setting: str, advice: str) -> ValueError:
     )
 
 
-def constant_of(x: Any) -> np.ndarray | None:
-    """The value of a number, array or variable, or None for a `Value`."""
-    if isinstance(x, Value):
-        return None
+def constant_of(x: Any) -> np.ndarray:
+    """The value of a number, array or variable: of what is no `Value`."""
     return np.asarray(keras.ops.convert_to_numpy(x), "float64")
 
 

@@ -5,6 +5,7 @@ No runtime and no TensorFlow is loaded, so any file can be read, also one that n
 
 import collections
 import json
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -167,7 +168,7 @@ class Flatbuffer:
     @property
     def operator_counts(self):
         """Name and dtype, such as `CONV_2D int8`, to count, the most frequent first."""
-        names = [f"{op.name} {op.dtype}" for graph in self.subgraphs for op in graph.operators]
+        names = (f"{op.name} {op.dtype}" for graph in self.subgraphs for op in graph.operators)
         return dict(collections.Counter(names).most_common())
 
     def __str__(self):
@@ -185,22 +186,32 @@ class Flatbuffer:
         return table(("#", "operator", "dtype", "fused", "output", "name"), rows)
 
 
-def read(model):
+def read(model) -> Flatbuffer:
     """Read a .tflite given as bytes, path or `Artifact`, and return a `Flatbuffer`.
 
     Raises:
-        ValueError: It is no .tflite file.
+        ValueError: It is no .tflite file, or a damaged one.
     """
     content = content_of(model)
     packed = schema.unpack(content)
     generated = schema.load()
-    names = [schema.operator_name(generated, code) for code in packed.operatorCodes or []]
-    graphs = tuple(_subgraph(generated, packed, graph, names) for graph in packed.subgraphs)
+    with schema.whole(content):
+        names = [schema.operator_name(generated, code) for code in packed.operatorCodes or []]
+        if not packed.subgraphs:
+            raise ValueError("it holds no graph")
+        graphs = tuple(_subgraph(generated, packed, graph, names) for graph in packed.subgraphs)
+        return Flatbuffer(graphs, _metadata(packed), len(content), schema.text(packed.description))
+
+
+def _metadata(packed):
+    parsed = {}  # several names may share a buffer
     metadata = {}
     for entry in packed.metadata or []:
-        data = packed.buffers[entry.buffer].data
-        metadata[schema.text(entry.name)] = _parse(b"" if data is None else bytes(bytearray(data)))
-    return Flatbuffer(graphs, metadata, len(content), schema.text(packed.description))
+        if entry.buffer not in parsed:
+            data = packed.buffers[entry.buffer].data
+            parsed[entry.buffer] = _parse(b"" if data is None else bytes(data))
+        metadata[schema.text(entry.name)] = parsed[entry.buffer]
+    return metadata
 
 
 def write_metadata(model, name, data):
@@ -231,23 +242,26 @@ def _subgraph(generated, packed, graph, names):
     for number, op in enumerate(graph.operators or []):
         name, custom, version = names[op.opcodeIndex]
         options = schema.options(generated, op.builtinOptions or op.builtinOptions2)
-        inputs = tuple(tensors[i] if i >= 0 else None for i in schema.ints(op.inputs))
-        outputs = tuple(tensors[i] for i in schema.ints(op.outputs))
+        inputs = tuple(None if i == -1 else _one(tensors, i) for i in schema.ints(op.inputs))
+        outputs = tuple(_one(tensors, i) for i in schema.ints(op.outputs))
         operators.append(Operator(number, name, inputs, outputs, options, custom, version))
-    return Subgraph(
-        schema.text(graph.name),
-        tensors,
-        tuple(operators),
-        schema.ints(graph.inputs),
-        schema.ints(graph.outputs),
-    )
+    border = schema.ints(graph.inputs), schema.ints(graph.outputs)
+    for index in (*border[0], *border[1]):
+        _one(tensors, index)
+    return Subgraph(schema.text(graph.name), tensors, tuple(operators), *border)
+
+
+def _one(tensors, index):
+    if not 0 <= index < len(tensors):
+        raise ValueError(f"tensor {index} is named, of {len(tensors)}")
+    return tensors[index]
 
 
 def _tensor(generated, packed, index, tensor):
     dtype = schema.enum(generated.TensorType)[tensor.type].lower()
     quantization = tensor.quantization
-    scales = quantization.scale if quantization is not None else None
-    zeros = quantization.zeroPoint if quantization is not None else None
+    scales = schema.floats(quantization.scale) if quantization is not None else ()
+    zeros = schema.ints(quantization.zeroPoint) if quantization is not None else ()
     shape = schema.ints(tensor.shape)
     data = packed.buffers[tensor.buffer].data if tensor.buffer else None
     return Tensor(
@@ -256,23 +270,25 @@ def _tensor(generated, packed, index, tensor):
         shape=shape,
         signature=schema.ints(tensor.shapeSignature) or shape,
         dtype=dtype,
-        scales=() if scales is None else tuple(float(s) for s in scales),
-        zero_points=() if scales is None or zeros is None else schema.ints(zeros),
+        scales=scales,
+        zero_points=(zeros or (0,) * len(scales)) if scales else (),
         axis=quantization.quantizedDimension if quantization is not None else 0,
         values=None if data is None or not len(data) else _values(data, dtype, shape),
     )
 
 
 def _values(data, dtype, shape):
-    raw = np.frombuffer(bytearray(data), dtype=np.uint8)
+    """Return the content of a buffer, of which any number of tensors may be views."""
+    raw = np.asarray(data, np.uint8)
     if dtype in ("bfloat16", "string", "resource", "variant") or dtype not in np.sctypeDict:
         return raw  # int4 and the like are packed: left as bytes
     values = raw.view(dtype)
-    return values.reshape(shape) if values.size == int(np.prod(shape)) else values
+    fits = min(shape, default=0) >= 0 and values.size == math.prod(shape)
+    return values.reshape(shape) if fits else values
 
 
 def _parse(data):
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, or nothing but brackets
         return data

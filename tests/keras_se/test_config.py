@@ -156,6 +156,7 @@ def test_config_is_frozen_hashable_and_comparable():
         ("cse", keras_se.SqueezeExcite),
         ("sse", keras_se.SpatialSqueezeExcite),
         ("scse", keras_se.ConcurrentSqueezeExcite),
+        ("static", keras_se.StaticSqueezeExcite),
     ],
 )
 def test_layer_takes_every_field_that_its_class_knows(kind, cls):
@@ -188,7 +189,7 @@ def test_every_kind_has_its_layer_whichever_module_is_imported_first():
 
 
 BAD_VALUES = [
-    ({"kind": "ese"}, "Did you mean .*'sse'.*Choose from 'cse', 'sse', 'scse'"),
+    ({"kind": "ese"}, "Did you mean .*'sse'.*Choose from 'cse', 'sse', 'scse', 'static'"),
     ({"kind": 16}, "For a reduction, write SEConfig\\(reduction=16\\)"),
     ({"reduction": 0}, "pass reduction=4"),
     ({"reduction": 0.5}, "pass reduction=4"),
@@ -201,7 +202,10 @@ BAD_VALUES = [
     ({"activation": "foo"}, "Choose from .*'relu', .*'silu'"),
     ({"gate": "hardsigmoid"}, "Choose from 'sigmoid', 'hard_sigmoid', 'tanh', 'relu'"),
     ({"aggregate": "sum"}, "Choose from 'add', 'max', 'mul', 'concat'"),
-    ({"placement": "before"}, "Choose from 'standard', 'pre', 'post', 'identity', 'conv3x3'"),
+    (
+        {"placement": "before"},
+        "Choose from 'standard', 'expanded', 'projected', 'pre', 'post', 'identity'",
+    ),
     ({"round_limit": 1.5}, "pass round_limit=0"),
 ]
 BAD_KINDS = [

@@ -79,7 +79,7 @@ class Mixed(keras.layers.Layer):
         return (self.gamma * x - self.gamma / x) + self.gamma @ x
 
 
-def open_mine(operation):
+def open_mine(operation, path):
     mine = type(operation).__module__ == __name__ and isinstance(operation, keras.layers.Layer)
     return partial(open_layer, operation) if mine else None
 
@@ -108,4 +108,19 @@ def test_what_cannot_be_read_is_named_with_the_reason_at_the_bottom():
     image = keras.Input((4,))
     expected = r"Layer 'part/wrapped' of class ReLU .* with ValueError: The bottom is out\. Say"
     with pytest.raises(TypeError, match=expected):
-        trace(keras.Model(image, part(image)), lambda operation: open_wrapped)
+        trace(keras.Model(image, part(image)), lambda operation, path: open_wrapped)
+
+
+def test_running_computes_each_node_and_forgets_what_nothing_reads_any_more():
+    image = keras.Input((4,))
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense")], name="inner")
+    model = keras.Model(image, inner(image * 2.0) + 1.0)
+    graph = trace(model)
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    seen = []
+    for node, values in graph.run([keras.ops.convert_to_tensor(x)]):
+        seen.append((node.path, len(values)))
+        last = values[node.outputs[0]]
+    assert [count for _, count in seen] == [2, 2, 2] and seen[1][0] == "inner/dense"
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(last, 2 * x @ kernel + bias + 1, rtol=1e-5)

@@ -6,9 +6,16 @@ import keras
 import numpy as np
 import pytest
 
-from keras_se import ConcurrentSqueezeExcite, SEConfig, SpatialSqueezeExcite, SqueezeExcite
+from keras_se import (
+    ChannelScale,
+    ConcurrentSqueezeExcite,
+    SEConfig,
+    SpatialSqueezeExcite,
+    SqueezeExcite,
+    StaticSqueezeExcite,
+)
 
-KINDS = ("cse", "sse", "scse")
+KINDS = ("cse", "sse", "scse", "static")
 
 
 @keras.saving.register_keras_serializable(package="test_layers")
@@ -41,6 +48,10 @@ LAYERS = {
     ),
     "sse": lambda: SpatialSqueezeExcite("tanh", use_bias=False, name="se", dtype="mixed_bfloat16"),
     "scse": lambda: ConcurrentSqueezeExcite(4, aggregate="concat", pool=None, name="se"),
+    "static": lambda: StaticSqueezeExcite(
+        4, min_channels=2, activation="silu", gate="tanh", use_bias=False, name="se"
+    ),
+    "scale": lambda: ChannelScale(name="se", dtype="mixed_float16"),
     "objects": lambda: SqueezeExcite(
         activation=keras.activations.relu6,
         gate=third,
@@ -225,7 +236,7 @@ def test_half_precision_is_near_full_precision(kind, dtype, tolerance):
 def test_one_compiled_training_step_lowers_the_loss(kind):
     x = random_images(8, 6, 6, 16)
     model = model_of(SEConfig(kind, reduction=4, min_channels=1).layer(kernel_regularizer="l2"))
-    assert len(model.losses) == {"cse": 2, "sse": 1, "scse": 3}[kind]
+    assert len(model.losses) == {"cse": 2, "sse": 1, "scse": 3, "static": 2}[kind]
     model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=True)
     losses = [float(model.train_on_batch(x, x / 4)) for _ in range(3)]
     assert losses[0] > losses[1] > losses[2]
@@ -314,7 +325,10 @@ def test_integers_are_refused_in_models_and_in_calls(kind, dtype):
             SEConfig(kind).layer(name="se")(x)
 
 
-@pytest.mark.parametrize("make", [SqueezeExcite, SpatialSqueezeExcite, ConcurrentSqueezeExcite])
+@pytest.mark.parametrize(
+    "make",
+    [SqueezeExcite, SpatialSqueezeExcite, ConcurrentSqueezeExcite, StaticSqueezeExcite],
+)
 def test_bad_arguments_are_refused_with_advice(make):
     with pytest.raises(ValueError, match="Choose from 'sigmoid', 'hard_sigmoid', 'tanh', 'relu'"):
         make(gate="softmax")
@@ -336,12 +350,14 @@ def test_bad_arguments_are_refused_with_advice(make):
 
 
 def test_the_argument_order_of_other_libraries_is_refused_with_what_to_write():
-    for make in (SqueezeExcite, ConcurrentSqueezeExcite):
+    for make in (SqueezeExcite, ConcurrentSqueezeExcite, StaticSqueezeExcite):
         advice = rf"Received: {make.__name__}\(64, 16\).*write {make.__name__}\(reduction=16\)"
         with pytest.raises(TypeError, match=f"must be named.*{advice}"):
             make(64, 16)
     with pytest.raises(TypeError, match=r"write SpatialSqueezeExcite\(gate='tanh'\)"):
         SpatialSqueezeExcite("sigmoid", True)
+    with pytest.raises(TypeError, match=r"Every argument must be named.*write ChannelScale\(\)"):
+        ChannelScale(64)
 
 
 def test_other_channels_than_built_for_are_refused():

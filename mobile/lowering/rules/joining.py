@@ -75,7 +75,7 @@ def _minimum(low, node, values):
 
 @rule("Maximum")
 def _op_maximum(low, node, a, b):
-    constant = a if constant_of(a) is not None else b
+    constant = b if isinstance(a, Value) else a
     if isinstance(constant, Value):
         return _greater(low, node, a, b)
     if np.any(constant_of(constant) != 0):
@@ -85,7 +85,7 @@ def _op_maximum(low, node, a, b):
 
 @rule("Minimum")
 def _op_minimum(low, node, a, b):
-    if constant_of(a) is not None or constant_of(b) is not None:
+    if not (isinstance(a, Value) and isinstance(b, Value)):
         raise unsupported(node, "a constant", "Use ReLU(max_value=6).")
     return _greater(low, node, a, b, sign=-1)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_se.layers import ChannelScale
 from mobile.lowering import layers as own
 from mobile.lowering.registry import as_channels, constant_of, rule, unsupported
 from mobile.lowering.rules.activations import activated
+from mobile.lowering.values import Value
 
 _L = keras.layers
 _ADAPTED = ("lora_rank", "lora_alpha", "quantization_config")
@@ -128,6 +130,13 @@ def _rescaling(low, node, v):
     return low.affine(v, as_channels(gain, node), as_channels(offset, node), node.name)
 
 
+@rule(ChannelScale, reads=("data_format",))
+def _channel_scale(low, node, v):
+    if node.operation.data_format == "channels_first":
+        raise unsupported(node, "data_format='channels_first'", "Build it channels_last.")
+    return low.affine(v, _array(node.operation.scale), 0.0, node.name)
+
+
 @rule(_L.Normalization, reads=("axis", "mean", "variance", "invert"))
 def _normalization(low, node, v):
     layer = node.operation
@@ -147,11 +156,10 @@ def _binary(with_constant, with_tensors):
     """The rule of an operation on two operands, of which one may be a constant."""
 
     def rule(low, node, a, b):
-        constants = constant_of(a), constant_of(b)
-        if constants[0] is constants[1] is None:
+        if isinstance(a, Value) and isinstance(b, Value):
             return with_tensors(low, node, a, b)
-        left = constants[0] is not None
-        constant = as_channels(constants[0] if left else constants[1], node)
+        left = isinstance(b, Value)
+        constant = as_channels(constant_of(a if left else b), node)
         gain, offset = with_constant(constant, left)
         if gain is None:
             raise unsupported(node, "a constant divided by a tensor", "Leave it out.")

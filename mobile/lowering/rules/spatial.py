@@ -256,7 +256,7 @@ def _reshape(low, node, v):
 
 def reshape(low, v, shape, name) -> Value:
     """`v` with another shape behind the batch; (1, 1, C) and (C) need no operator."""
-    if v.waits_as(Concat) and not v.flat and shape[:2] == (1, 1):
+    if v.waiting(Concat) and not v.flat and shape[:2] == (1, 1):
         return v
     t = low.tensor(v)
     held = tuple(t.shape[1:])

@@ -6,10 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from mobile import devices, tflite
+from mobile import devices
 from mobile.analysis import operator_support
 from mobile.analysis.linting import LintReport, lint
-from mobile.tflite.partitions import count_partitions
 from tests.mobile.craft import Craft, between_convolutions
 
 SHARED = pathlib.Path(__file__).parents[4] / "shared" / "data" / "tflite"
@@ -174,18 +173,6 @@ def test_last_softmax_costs_no_partition():
     y = c.op("SOFTMAX", [x], SHAPE, {"beta": 1.0}, scale=1 / 256, zero_point=-128)
     (finding,) = lint(c.build([image], [y])).findings
     assert finding.partitions_saved == 0
-
-
-def test_partitions_of_parallel_branches_are_merged():
-    """Two branches with a refused operator each: both run between the same two pieces."""
-    c = Craft()
-    image = c.tensor(SHAPE, "image")
-    x = c.conv(image, SHAPE, 4)
-    a, b = c.op("HARD_SWISH", [x], SHAPE), c.op("GELU", [x], SHAPE)
-    content = c.build([image], [c.conv(c.op("ADD", [a, b], SHAPE), SHAPE, 3)])
-    file = tflite.read(content)
-    kept = {op.index for op in file.operators if op.name not in ("HARD_SWISH", "GELU")}
-    assert count_partitions(file, kept) == devices.partitions(content) == 2
 
 
 def test_report_goes_to_json_and_back():

@@ -4,7 +4,7 @@ import pytest
 
 import mobile
 from mobile.lowering import layers as own
-from mobile.lowering.registry import RULES, rule_for, settings_of
+from mobile.lowering.registry import RULES, opener, rule_for, settings_of
 from mobile.lowering.rules.spatial import OF_TRAINING
 from tests.mobile.lowering.lowered import assert_equal
 
@@ -216,5 +216,11 @@ def test_a_subclass_with_another_call_has_no_rule():
         def call(self, x):
             return 2 * super().call(x)
 
-    assert rule_for(Double(4, 1)) is None
+    assert opener(Double(4, 1), "double") is not None
+    assert opener(own.Shift(1.0), "shift") is None
     assert rule_for(own.Shift(1.0)) is RULES[own.Shift]
+
+
+def test_a_sequential_without_a_shape_is_told_to_begin_with_one():
+    with pytest.raises(TypeError, match=r"Begin it with keras\.Input"):
+        mobile.lower(keras.Sequential([_L.Conv2D(4, 3)]))

@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+import keras_se
 import mobile
+from keras_se.layers import ChannelScale
 from tests.mobile.lowering.lowered import (
     assert_equal,
     batch_norm,
@@ -298,3 +300,73 @@ def test_a_split_of_the_batch_is_refused():
     image = keras.Input(batch_shape=(2, 4, 4, 3))
     with pytest.raises(ValueError, match=r"axis=0.*Leave the batch whole"):
         mobile.lower(keras.Model(image, ops.split(image, 2, axis=0)))
+
+
+def channel_scale(x, values=(0.5, 0, -1, 2, 1, 1e-3)):
+    layer = ChannelScale()
+    y = layer(x)
+    layer.set_weights([np.resize(values, x.shape[-1])])
+    return y
+
+
+@pytest.mark.parametrize(
+    ("body", "operators"),
+    [
+        (lambda x: channel_scale(conv(x)), {"Conv2D": 1}),
+        (
+            lambda x: conv(channel_scale(L.DepthwiseConv2D(3, activation="relu")(x))),
+            {"DepthwiseConv2D": 1, "Conv2D": 1},
+        ),
+        (
+            lambda x: conv(channel_scale(ops.silu(conv(x)))),
+            {"Conv2D": 2, "Activation": 1, "Multiply": 1},
+        ),
+        (
+            lambda x: conv(channel_scale(L.MaxPooling2D()(ops.relu6(conv(x))))),
+            {"Conv2D": 2, "MaxPooling2D": 1},
+        ),
+        (
+            lambda x: L.Add()([channel_scale(batch_norm(conv(x, 4))), x]),
+            {"Conv2D": 1, "Add": 1},
+        ),
+        (
+            lambda x: L.Dense(3)(channel_scale(L.GlobalAveragePooling2D()(ops.relu(conv(x))))),
+            {"Conv2D": 2, "GlobalAveragePooling2D": 1, "Reshape": 1},
+        ),
+    ],
+    ids=["conv", "relu", "swish", "pool", "add", "dense"],
+)
+def test_constants_of_channels_go_into_their_neighbours_even_zeros_and_negative_ones(
+    body, operators
+):
+    assert kinds(assert_equal(model_of(body))) == operators
+
+
+@pytest.mark.parametrize("target", ["xnnpack", "builtin"])
+@pytest.mark.parametrize("relu", [ops.relu, ops.relu6, ops.hard_silu, L.MaxPooling2D()])
+def test_constants_of_channels_before_what_is_not_linear(relu, target):
+    def body(x):
+        return relu(channel_scale(L.Add()([conv(x, 6), conv(x, 6)])))
+
+    assert_equal(model_of(body), target)
+
+
+def test_constants_of_channels_that_nothing_takes_are_one_convolution():
+    def body(x):
+        return L.ReLU()(channel_scale(L.Add()([conv(x, 4), x])))
+
+    assert kinds(assert_equal(model_of(body))) == {"Conv2D": 1, "Add": 1, "DepthwiseConv2D": 1}
+
+
+@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
+def test_a_folded_block_leaves_the_operators_of_a_network_without_it(gate):
+    def body(x, se):
+        y = L.ReLU()(L.DepthwiseConv2D(3, padding="same")(conv(x)))
+        y = squeeze_excite(y, gate) if se else y
+        return L.Add()([conv(y, 4), x])
+
+    model = model_of(lambda x: body(x, True))
+    images = np.random.default_rng(0).normal(size=(4, 12, 12, 4)).astype("float32")
+    (block,) = keras_se.gates(model, images).blocks
+    lowered = assert_equal(keras_se.fold(model, {block.name: block.constant}))
+    assert kinds(lowered) == kinds(mobile.lower(model_of(lambda x: body(x, False))))
