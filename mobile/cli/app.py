@@ -11,7 +11,7 @@ from typing import Annotated
 
 from mobile.conversion.quiet import quiet
 from mobile.lowering.targets import TARGETS
-from mobile.quantization.choices import ENGINES, METHODS
+from mobile.quantization import ENGINES, METHODS
 
 INSTALL = "pip install 'keras-se[mobile]'"
 

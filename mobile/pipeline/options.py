@@ -8,7 +8,7 @@ from pathlib import Path
 from mobile import data as data_room
 from mobile.lowering.targets import TARGETS
 from mobile.pipeline import training
-from mobile.quantization.choices import ENGINES, METHODS
+from mobile.quantization import ENGINES, METHODS
 from mobile.record import Record
 
 

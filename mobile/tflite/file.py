@@ -194,13 +194,18 @@ def read(model) -> Flatbuffer:
     """
     content = content_of(model)
     packed = schema.unpack(content)
-    generated = schema.load()
     with schema.whole(content):
-        names = [schema.operator_name(generated, code) for code in packed.operatorCodes or []]
-        if not packed.subgraphs:
-            raise ValueError("it holds no graph")
-        graphs = tuple(_subgraph(generated, packed, graph, names) for graph in packed.subgraphs)
-        return Flatbuffer(graphs, _metadata(packed), len(content), schema.text(packed.description))
+        return view(packed, len(content))
+
+
+def view(packed, size_bytes: int) -> Flatbuffer:
+    """Return the `Flatbuffer` of a file that `schema.unpack` opened."""
+    generated = schema.load()
+    names = [schema.operator_name(generated, code) for code in packed.operatorCodes or []]
+    if not packed.subgraphs:
+        raise ValueError("it holds no graph")
+    graphs = tuple(_subgraph(generated, packed, graph, names) for graph in packed.subgraphs)
+    return Flatbuffer(graphs, _metadata(packed), size_bytes, schema.text(packed.description))
 
 
 def _metadata(packed):
@@ -224,6 +229,12 @@ def write_metadata(model, name, data):
     """
     content = content_of(model)
     packed = schema.unpack(content)
+    put_metadata(packed, name, data)
+    return schema.pack(packed) + schema.attached(content)
+
+
+def put_metadata(packed, name, data):
+    """Do in a file that `schema.unpack` opened what `write_metadata` does."""
     written = np.frombuffer(json.dumps(data).encode(), dtype=np.uint8)
     packed.metadata = list(packed.metadata or [])
     entry = next((m for m in packed.metadata if schema.text(m.name) == name), None)
@@ -233,7 +244,6 @@ def write_metadata(model, name, data):
         packed.metadata.append(entry)
         packed.buffers.append(schema.load().BufferT())
     packed.buffers[entry.buffer].data = written
-    return schema.pack(packed) + schema.attached(content)
 
 
 def _subgraph(generated, packed, graph, names):

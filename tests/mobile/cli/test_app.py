@@ -13,8 +13,7 @@ from mobile.cli import app
 from mobile.conversion.schemes import IO_TYPES, SCHEMES
 from mobile.lowering.targets import TARGETS
 from mobile.pipeline.training import AUGMENTATIONS
-from mobile.quantization import calibration
-from mobile.quantization.choices import ENGINES, METHODS
+from mobile.quantization import ENGINES, METHODS, calibration
 
 COMMANDS = typer.main.get_command(app.app).commands
 
