@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
     from mobile.analysis.vela import Estimate as Estimate
     from mobile.analysis.vela import estimate as estimate
     from mobile.benchmarking.benchmark import benchmark as benchmark
+    from mobile.benchmarking.settings import Runtime as Runtime
+    from mobile.benchmarking.settings import Schedule as Schedule
     from mobile.benchmarking.timings import Conditions as Conditions
     from mobile.benchmarking.timings import Timings as Timings
     from mobile.conversion.agreement import Agreement as Agreement

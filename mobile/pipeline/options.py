@@ -123,10 +123,10 @@ def decide(data, options: dict) -> tuple[data_room.DataSet | None, Options]:
     for word, known in (("engine", ENGINES), ("method", METHODS), ("target", TARGETS)):
         _check_known(word, getattr(chosen, word), known, "Leave it out for the default.")
     for word in ("threads", "runs", "calibration_images"):
-        if not isinstance(getattr(chosen, word), int) or getattr(chosen, word) < 1:
+        value = getattr(chosen, word)
+        if not isinstance(value, int) or value < 1:
             raise ValueError(
-                f"`{word}` must be a whole number of at least 1. "
-                f"Received: {word}={getattr(chosen, word)}. "
+                f"`{word}` must be a whole number of at least 1. Received: {word}={value!r}. "
                 f"Leave it out for {getattr(Options(), word)}."
             )
     if chosen.weights is not None and not Path(chosen.weights).is_file():
