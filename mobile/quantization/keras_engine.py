@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+import mobile.lowering.layers  # noqa: F401  registers what a saved model is made of
 from keras_se.rebuild import rebuild
 from mobile.quantization import kernel_grids, range_plan, xnnpack_limits
 from mobile.quantization.ranges import Ranges
