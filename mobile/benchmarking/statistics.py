@@ -1,11 +1,12 @@
 """Statistics of times and of paired answers. Pure numpy; every formula names its source."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 
-def median(values):
+def median(values: Sequence[float]) -> float:
     """Return the middle value, or the mean of the middle two.
 
     >>> median([3.0, 1.0, 2.0])
@@ -14,7 +15,7 @@ def median(values):
     return percentile(values, 50)
 
 
-def percentile(values, percent):
+def percentile(values: Sequence[float], percent: float) -> float:
     """Return the value below which `percent` of 100 lie, linear between neighbours.
 
     >>> percentile([0.0, 10.0], 90)
@@ -35,7 +36,13 @@ def percentile(values, percent):
     return float(np.percentile(values, percent))
 
 
-def ratio_of_medians(times, reference, resamples=2000, confidence=0.95, seed=0):
+def ratio_of_medians(
+    times: Sequence[float],
+    reference: Sequence[float],
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float, float]:
     """Return (ratio, low, high) of median(times) / median(reference), with a bootstrap interval.
 
     Entry i of both must come from the same round of an interleaved run. Rounds are resampled whole,
@@ -62,7 +69,7 @@ def ratio_of_medians(times, reference, resamples=2000, confidence=0.95, seed=0):
     return float(np.median(times) / np.median(reference)), float(low), float(high)
 
 
-def mcnemar(first_right, second_right):
+def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> float:
     """Return the p-value that two classifiers, judged on the same images, are equally good.
 
     Only the images count that one got right and the other wrong: if the two are equally good, the
