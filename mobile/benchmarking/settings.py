@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 
-from mobile.devices import agent
+from mobile.devices.agent.runtime import KERNELS
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class Runtime:
                 f"`runtime` must be the name of one, or a mobile.Runtime. "
                 f"Received: {self.name!r}. Known: {', '.join(agent.RUNTIMES)}."
             )
-        if self.kernels not in agent.KERNELS:
+        if self.kernels not in KERNELS:
             raise ValueError(
-                f"`kernels` must be one of {', '.join(agent.KERNELS)}. "
+                f"`kernels` must be one of {', '.join(KERNELS)}. "
                 f"Received: {self.kernels!r}. Leave it out for the runtime's delegate."
             )
         for count in self.counts:

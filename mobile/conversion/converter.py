@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_se.graph import Ref, trace
+from keras_se.rebuild import rebuild
 from mobile import devices, lowering, quantization, tflite
 from mobile.conversion import int8_storage
 from mobile.conversion.names import ends, name_after_layers
@@ -173,7 +174,7 @@ def cut_preprocessing(model) -> tuple[keras.Model, Preprocessing | None]:
     def clone(layer):
         return None if layer is entry[0] else type(layer).from_config(layer.get_config())
 
-    core = keras_engine.rebuild(model, clone)
+    core = rebuild(model, clone)
     return core, Preprocessing(tuple(map(float, scale)), tuple(map(float, offset)))
 
 

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from keras_se.graph import Ref, trace
+from keras_se.rebuild import rebuild
 from mobile.quantization import keras_engine, range_plan
 
 _LARGEST = 1.5
@@ -50,7 +51,7 @@ def correct(model, ranges, images, count=None, float_layers=()):
     quantized = keras_engine.quantize(model, ranges, float_layers=float_layers)
     ends = range_plan.complete(range_plan.read_plan(model), ranges)
     ends = {name: pair for name, pair in ends.items() if name not in float_layers}
-    teacher = keras_engine.rebuild(model)
+    teacher = rebuild(model)
     endings = _without_activations(quantized)
     _without_activations(teacher)
     steps, truths = _run(teacher, batch, endings), {}

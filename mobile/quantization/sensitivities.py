@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_se.rebuild import rebuild
 from mobile.quantization import keras_engine
 from mobile.record import Record, table
 
@@ -133,7 +134,7 @@ class _Switched:
                 return _switchable(type(layer), self._switches, at).from_config(config)
             return type(layer).from_config(config)
 
-        copy = keras_engine.rebuild(model, clone)
+        copy = rebuild(model, clone)
         last = copy.layers[-1].name.removesuffix("_range")
         before = copy.get_layer(last)
         is_softmax = isinstance(before, keras.layers.Softmax)

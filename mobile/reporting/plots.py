@@ -129,7 +129,7 @@ def accuracy_of_measurement(measurement, title="") -> bytes | None:
 
 def costs_by_stage(results, label, colour) -> bytes:
     """Draw parameters and multiply-adds by resolution, SE's part darker, for each network."""
-    from keras_se.complexity import Complexity
+    from keras_se.counting import Complexity
 
     figure, panels = _figure(7.2, 5.4, rows=2)
     counted = [(n.name, Complexity.from_dict(n.complexity)) for n in results.networks]

@@ -4,11 +4,13 @@ pip install torch timm torchvision && pytest tests/keras_se/test_state_dicts.py 
 """
 
 import importlib
+import re
 
 import numpy as np
 import pytest
 
 from keras_se import TIMM, models, weights
+from keras_se.state_dicts import SOURCES
 
 torch = pytest.importorskip("torch", reason="timm and torchvision are written in torch")
 pytestmark = pytest.mark.slow
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.slow
 def build_theirs(package, name):
     try:
         importlib.import_module(package)
-    except (ImportError, RuntimeError) as error:  # torchvision without its compiled part
+    except (ImportError, RuntimeError) as error:  # not here, or without its compiled part
         pytest.skip(f"{package} cannot be imported here: {error}")
     if package == "timm":
         import timm
@@ -38,38 +40,57 @@ def randomize(module):
     return module.eval()
 
 
-_RESNET = {"se": TIMM, "stride_in": "3x3", "pool": "symmetric"}
-_LEGACY = {"se": TIMM, "stride_in": "3x3", "pool": "end"}
-_V3 = {"padding": "symmetric"}
+def twin_of(source):
+    """Return `(package, our name, settings)` of a network of timm or torchvision."""
+    tv = source.startswith("mobilenet_v3") or source in ("resnet50", "resnext50_32x4d")
+    package = "torchvision" if tv else "timm"
+    if match := re.fullmatch(r"(tf_)?mobilenetv3_(small|large)(_minimal)?_(\d+)", source):
+        tf, size, minimal, width = match.groups()
+        name = f"mobilenet_v3_{size}" + ("_minimalistic" if minimal else "")
+        return package, name, {"padding": "same" if tf else "symmetric", "width": int(width) / 100}
+    if tv and "mobilenet" in source:
+        return package, source, {"padding": "symmetric"}
+    legacy = source.startswith("legacy_")
+    name = source.removeprefix("legacy_").replace("seres", "se_res")
+    settings = {"pool": "end" if legacy else "symmetric"}
+    settings["stride_in"] = "1x1" if legacy and "se_resnet" in name else "3x3"
+    return package, name, settings | ({"se": TIMM} if name.startswith("se") else {})
 
 
-@pytest.mark.parametrize(
-    ("package", "theirs", "ours", "settings"),
-    [
-        ("timm", "seresnet50", "se_resnet50", _RESNET),
-        ("timm", "seresnext50_32x4d", "se_resnext50_32x4d", _RESNET),
-        ("timm", "legacy_seresnet50", "se_resnet50", _LEGACY | {"stride_in": "1x1"}),
-        ("timm", "legacy_seresnext50_32x4d", "se_resnext50_32x4d", _LEGACY),
-        ("timm", "legacy_senet154", "senet154", _LEGACY),
-        ("timm", "mobilenetv3_small_100", "mobilenet_v3_small", _V3),
-        ("timm", "mobilenetv3_large_100", "mobilenet_v3_large", _V3),
-        ("torchvision", "mobilenet_v3_small", "mobilenet_v3_small", _V3),
-        ("torchvision", "mobilenet_v3_large", "mobilenet_v3_large", _V3),
-    ],
-)
-def test_a_network_computes_what_it_computes_at_home(
-    tmp_path, write_safetensors, package, theirs, ours, settings
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_network_that_is_claimed_computes_what_it_computes_at_home(
+    tmp_path, write_safetensors, source
 ):
-    source = randomize(build_theirs(package, theirs))
+    package, name, settings = twin_of(source)
+    theirs = randomize(build_theirs(package, source))
     model = models.build(
-        ours, input_shape=(96, 96, 3), classifier_activation=None, preprocessing=False, **settings
+        name, input_shape=(96, 96, 3), classifier_activation=None, preprocessing=False, **settings
     )
-    state = {key: value.numpy() for key, value in source.state_dict().items()}
+    state = {key: value.numpy() for key, value in theirs.state_dict().items()}
     write_safetensors(tmp_path / "w.safetensors", state)
-    loaded = weights.load(model, tmp_path / "w.safetensors")
+    loaded = weights.load(model, tmp_path / "w.safetensors", source=source)
     assert not loaded.fresh and not loaded.unused
     x = np.random.default_rng(0).normal(size=(2, 96, 96, 3)).astype("float32")
     with torch.no_grad():
-        expected = source(torch.tensor(x.transpose(0, 3, 1, 2))).numpy()
+        expected = theirs(torch.tensor(x.transpose(0, 3, 1, 2))).numpy()
     error = np.abs(np.asarray(model(x)) - expected).max()
     assert error <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "advice"),
+    [
+        ("legacy_seresnet18", "se_resnet18", "seresnet18"),
+        ("resnetblur18", "resnet18", "smooth before they stride"),
+        ("mobilenetv3_small_100", "mobilenet_v3_small", "pad symmetrically"),
+        ("tf_mobilenetv3_small_100", "mobilenet_v3_small", "pad symmetrically"),
+    ],
+)
+def test_networks_with_the_same_names_are_asked_for(
+    tmp_path, write_safetensors, theirs, ours, advice
+):
+    state = {k: v.numpy() for k, v in build_theirs("timm", theirs).state_dict().items()}
+    write_safetensors(tmp_path / "w.safetensors", state)
+    settings = {"se": TIMM} if "resnet" in ours else {}
+    with pytest.raises(ValueError, match=advice):
+        weights.load(models.build(ours, **settings), tmp_path / "w.safetensors")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mobile import devices
-from mobile.devices import agent
+from mobile.devices.agent.interleaving import interleave
 
 CONDITIONS = {
     "machine": "toy",
@@ -89,7 +89,7 @@ class ToyDevice:
             found[twin] = {**found[job["control"]], "control_of": job["control"]}
         clock = Clock()
         invokes = {name: clock.taking(self.seconds[name]) for name in found}
-        times = agent.interleave(invokes, job["runs"], job["warmups"], clock) if found else {}
+        times = interleave(invokes, job["runs"], job["warmups"], clock) if found else {}
         for name, times_ms in times.items():
             found[name]["times_ms"] = times_ms
         answer = devices.Answer(conditions, arrays)
