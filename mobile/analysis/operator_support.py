@@ -264,7 +264,7 @@ def _edgetpu(op):
     pools = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION")
     if op.name in pools and op.activation != "NONE":
         return _leaves("it takes no fused activation", _EDGETPU_SOURCE)
-    if op.name == "SOFTMAX" and sum(size > 1 for size in data.shape) > 1:
+    if op.name == "SOFTMAX" and data and sum(size > 1 for size in data.shape) > 1:
         return _leaves("only one dimension is taken", _EDGETPU_SOURCE)
     if any(sum(size > 1 for size in t.shape) > 3 for t in op.outputs):
         return _leaves("only 3 dimensions may be larger than 1", _EDGETPU_SOURCE)

@@ -38,7 +38,7 @@ def find(
 def _machine(timings):
     conditions, control = timings.conditions, timings.control
     spreads = {m.name: spread(m.times_ms) for m in timings.models if len(m.times_ms) > 3}
-    widest = max(spreads, key=spreads.get, default=None)
+    widest = max(spreads, key=lambda name: spreads[name], default=None)
     if control and abs(control.value - 1) > _ALLOWED_DRIFT:
         yield (
             f"{control.reference} against itself gave {control}, not 1: the machine is disturbed. "
@@ -152,7 +152,7 @@ def _pairs(files):
             same, others = _network(files[real])
             if same == border:
                 far[real] = abs(others - weights) / max(weights, 1)
-        near = min(far, key=far.get, default=None)
+        near = min(far, key=lambda real: far[real], default=None)
         if near is not None and far[near] <= _ALLOWED_WEIGHTS:
             yield name, near
 

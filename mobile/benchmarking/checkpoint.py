@@ -61,7 +61,8 @@ class _Part:
 
     @property
     def timed(self):
-        return any(row["times_ms"] for row in self.answer.result["models"].values())
+        rows = self.answer.result["models"].values() if self.answer else ()
+        return any(row["times_ms"] for row in rows)
 
     def __call__(self, answer):
         if self.over or not answer.result.get("models"):

@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 
-from mobile.devices.agent.runtime import KERNELS
+from mobile.devices.agent.runtime import KERNELS, RUNTIMES
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Runtime:
         if self.name is not None and not (isinstance(self.name, str) and self.name):
             raise TypeError(
                 f"`runtime` must be the name of one, or a mobile.Runtime. "
-                f"Received: {self.name!r}. Known: {', '.join(agent.RUNTIMES)}."
+                f"Received: {self.name!r}. Known: {', '.join(RUNTIMES)}."
             )
         if self.kernels not in KERNELS:
             raise ValueError(

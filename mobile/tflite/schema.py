@@ -6,6 +6,7 @@ Source:
 
 import contextlib
 import functools
+import importlib.machinery
 import importlib.util
 import io
 import math
@@ -141,15 +142,16 @@ def load() -> Any:
     It is a copy of our own, in which tables count what is unpacked from them.
     """
     found = next(filter(None, map(importlib.util.find_spec, _PLACES)), None)
-    if found is None:
+    if found is None or found.origin is None:
         raise ImportError(
             "Reading a .tflite needs its schema, which ai-edge-litert has. Received: it is not "
             "installed. Run `pip install keras-se[mobile]`."
         )
     path = pathlib.Path(found.origin).parent / _PLACES[found.name]
-    spec = importlib.util.spec_from_file_location("mobile_tflite_schema", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader = importlib.machinery.SourceFileLoader("mobile_tflite_schema", str(path))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    module: Any = importlib.util.module_from_spec(spec)  # pyright: ignore[reportArgumentType]
+    loader.exec_module(module)
     module.flatbuffers = _counting(module.flatbuffers)
     return module
 
@@ -190,7 +192,9 @@ def options(schema: Any, options: Any) -> dict[str, Any]:
     """Return builtin options by name, enumerations spelt out."""
     if options is None:
         return {}
-    said = {re.sub(r"(?<!^)(?=[A-Z])", "_", k).lower(): _plain(v) for k, v in vars(options).items()}
+    said: dict[str, Any] = {}
+    for name, value in vars(options).items():
+        said[re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()] = _plain(value)
     if "fused_activation_function" in said:
         names = enum(schema.ActivationFunctionType)
         said["fused_activation_function"] = names[said["fused_activation_function"]]
