@@ -22,7 +22,7 @@ _HOMES = {
     "benchmark": "benchmarking.benchmark",
     "estimate": "analysis.vela",
     "lint": "analysis.linting",
-    "report": "reporting.run_report",
+    "report": "reporting.report",
     "run": "pipeline.run",
     "train": "pipeline.training",
     "Agreement": "conversion.agreement",

@@ -15,6 +15,8 @@ try:
 except ImportError:
     sys.exit(f"keras-se: the command line needs the package typer. Install it with: {INSTALL}")
 
+from mobile.record import printable  # noqa: E402 - said above what is missing
+
 app = typer.Typer(
     name="keras-se",
     help="Squeeze-and-excitation networks from Keras to the phone: right and fast in int8.",
@@ -140,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _show_warning(message, category, *where):
     if issubclass(category, UserWarning):  # the others are for developers
-        print(f"keras-se: {' '.join(str(message).split())}", file=sys.stderr)
+        print(f"keras-se: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 def _usage(error):
@@ -159,5 +161,5 @@ def _fail(error, status=1):
     text = " ".join([*text.split(), *getattr(error, "__notes__", ())]) or type(error).__name__
     if isinstance(error, ImportError) and "pip install" not in text:
         text += f". Install what is missing with: {INSTALL}"
-    print(f"keras-se: {text}", file=sys.stderr)
+    print(f"keras-se: {printable(text)}", file=sys.stderr)
     sys.exit(status)

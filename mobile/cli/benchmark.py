@@ -90,8 +90,8 @@ def benchmark(
     from mobile.analysis import vela
     from mobile.benchmarking import single_stream
     from mobile.benchmarking.measurements import Measurement, Measurements
-    from mobile.record import write_files
-    from mobile.reporting import console, formats
+    from mobile.progress import Progress
+    from mobile.reporting import report
 
     targets = {"json": export_json, "markdown": export_markdown, "csv": export_csv, "html": html}
     targets = {kind: path for kind, path in targets.items() if path is not None}
@@ -104,7 +104,7 @@ def benchmark(
         )
     for accelerator in estimate or ():
         vela.check(accelerator)
-    progress = console.Progress()
+    progress = Progress()
     if compare:
         known = _built(files, network, size, data, progress)
         models, reference = known.pop("models"), reference or files[0]
@@ -136,14 +136,7 @@ def benchmark(
                 found = mobile.benchmark(models, runs=rounds, reference=reference, **options)
         measured = tuple(Measurement(_noted(t, warning), **known) for t in found)
     result = Measurements(measured, estimates, _now(), _versions(), failures)
-    write = {
-        "json": result.to_json,
-        "markdown": lambda: formats.to_markdown(result),
-        "csv": lambda: formats.to_csv(result),
-        "html": lambda: formats.to_html(result),
-    }
-    formats.show(result)  # first: it stands even where a file cannot be written
-    write_files({path: write[kind]() for kind, path in targets.items()})
+    report.publish(result, targets)
     if result.failed:
         raise typer.Exit(1)
 

@@ -54,6 +54,7 @@ def quantize(
     """Calibrate a model, train it quantisation-aware, and write it."""
     import mobile
     from mobile.pipeline import keras_files, training
+    from mobile.progress import Progress
     from mobile.reporting import console, units
 
     refuse_existing(output, overwrite, ".h5" if engine == "tfmot" else ".keras")
@@ -65,7 +66,7 @@ def quantize(
     )
     if epochs:
         found = mobile.data.load(data, size, validation_split, seed)
-        with console.Progress().stage("quantisation-aware training", steps=True) as watch:
+        with Progress().stage("quantisation-aware training", steps=True) as watch:
             training.train(
                 aware, found.x_train, found.y_train, epochs, batch, learning_rate, 0.0,
                 seed=seed, watch=watch,

@@ -58,9 +58,9 @@ def run(
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
 ):
-    """Train, quantise, verify, time and report a network, its server twin, and one without SE."""
+    """Train, quantise, verify, time and report a network, one with server SE, and one without."""
     import mobile
-    from mobile.reporting import console
+    from mobile import progress
 
-    settings = {k: v for k, v in locals().items() if k not in ("mobile", "console")}
-    mobile.run(**settings, progress=console.Progress(), show=True)
+    settings = {k: v for k, v in locals().items() if k not in ("mobile", "progress")}
+    mobile.run(**settings, progress=progress.Progress(), show=True)
