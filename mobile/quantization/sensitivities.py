@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from mobile.progress import track
 from mobile.quantization import keras_engine
 from mobile.record import Record, table
 
@@ -105,7 +106,7 @@ def sensitivity(
         return *_cost(truth, outputs), _accuracy(outputs, labels)
 
     rows = []
-    for name in _track(names, progress):
+    for name in track(names, "Layers", progress):
         (alone, same, right), (without, others, left) = cost({name}), cost(everything - {name})
         rows.append(LayerCost(name, alone, same, without, others, right, left))
     *whole, right = cost(everything)
@@ -177,19 +178,3 @@ def _accuracy(outputs, labels):
     if labels is None:
         return None
     return float((outputs.reshape(len(outputs), -1).argmax(-1) == labels).mean())
-
-
-def _track(names, show):
-    if not show:
-        return names
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(
-        names,
-        "Layers",
-        console=console,
-        transient=True,
-        disable=console.is_jupyter or not console.is_terminal,
-    )
