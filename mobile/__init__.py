@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
     from mobile.quantization import sensitivity as sensitivity
     from mobile.quantization import strip as strip
     from mobile.quantization.ranges import Ranges as Ranges
-    from mobile.reporting.run_report import report as report
+    from mobile.reporting.report import report as report
     from mobile.tflite import Artifact as Artifact
     from mobile.tflite import Preprocessing as Preprocessing
 
@@ -65,7 +65,7 @@ _HOMES = {
     "benchmark": "benchmarking.benchmark",
     "estimate": "analysis.vela",
     "lint": "analysis.linting",
-    "report": "reporting.run_report",
+    "report": "reporting.report",
     "run": "pipeline.run",
     "train": "pipeline.training",
     "fold_gates": "tuning.gate_folding",

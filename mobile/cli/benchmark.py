@@ -177,9 +177,9 @@ class Plan:
 def measured(plan: Plan):
     """Build, estimate and time what a plan says; return `Measurements`."""
     from mobile.benchmarking.measurements import Measurement, Measurements
-    from mobile.reporting import console
+    from mobile.progress import Progress
 
-    progress = console.Progress()
+    progress = Progress()
     models, known, warning = plan.models, {}, None
     if plan.build is not None:
         models, known, warning = _built(plan.build, progress)
@@ -219,17 +219,9 @@ def _timed(models, plan, progress):
 
 def _write(result, exports):
     """Show the result, then write it: the table stands even where a file cannot be written."""
-    from mobile.record import write_files
-    from mobile.reporting import formats
+    from mobile.reporting import report
 
-    write = {
-        "json": result.to_json,
-        "markdown": lambda: formats.to_markdown(result),
-        "csv": lambda: formats.to_csv(result),
-        "html": lambda: formats.to_html(result),
-    }
-    formats.show(result)
-    write_files({path: write[kind]() for kind, path in exports.items()})
+    report.publish(result, exports)
 
 
 def _build(compare, files, network, size, data):

@@ -21,7 +21,6 @@ from mobile.conversion.schemes import IO_TYPES, SCHEMES
 from mobile.lowering import lower
 from mobile.quantization import calibration_images, engines, keras_engine
 from mobile.quantization.calibration import calibrate
-from mobile.record import encode
 from mobile.tflite import schema
 from mobile.tflite.artifact import Artifact, Preprocessing
 from mobile.tflite.file import put_metadata, view
@@ -224,7 +223,11 @@ def _finished(
     name_after_layers(packed, model, graph)
     if store is not None:
         store(packed)
-    put_metadata(packed, "keras_se", {"scheme": scheme, "preprocessing": encode(preprocessing)})
+    put_metadata(
+        packed,
+        "keras_se",
+        {"scheme": scheme, "preprocessing": preprocessing and preprocessing.to_dict()},
+    )
     content = schema.pack(packed)
     file = view(packed, len(content))
     check(file)

@@ -12,7 +12,8 @@ from mobile.pipeline import options as options_room
 from mobile.pipeline import training
 from mobile.pipeline.keras_files import load, save
 from mobile.pipeline.run_folder import Store
-from mobile.reporting import console, run_report
+from mobile.progress import Silence
+from mobile.reporting import console, report, run_report
 from mobile.reporting.results import NetworkResult, Results
 
 #: The networks of a run: name, and what the names of its files end in.
@@ -31,13 +32,13 @@ def run(
     show: bool = False,
     **options,
 ) -> Results:
-    """Take a network, its server twin and its twin without SE from images to a measured report.
+    """Take a network, the same with server SE and without SE, from images to a measured report.
 
     Each is built, trained, lowered, calibrated, trained quantisation-aware, converted to int8 and
     float32, and verified; then all files are timed in one interleaved benchmark.
 
     The folder `output/NAME` gets `float.keras`, `qat.keras`, `int8.tflite`, `float32.tflite` (for
-    the twins with `_server` and `_no_se` behind the first word), `results.json`, `results.csv`,
+    the others with `_server` and `_no_se` behind the first word), `results.json`, `results.csv`,
     `results.md`, `report.html` and its plots. It has that name only when everything is in it; until
     then it is `output/NAME.unfinished`, and an interrupted run goes on with `resume=True`.
 
@@ -47,14 +48,14 @@ def run(
         name: The run's name; None takes the data's.
         overwrite: Whether to replace a run of that name, once this one is complete.
         resume: Whether to go on with an unfinished run of the same options.
-        progress: A `mobile.reporting.Progress`, or None to work in silence.
+        progress: A `mobile.progress.Progress`, or None to work in silence.
         show: Whether to print the table at the end.
         options: See `Options`.
 
     Raises:
         ValueError: A value is not known or not possible, or the folder holds another run.
     """
-    progress = progress or console.Silence()
+    progress = progress or Silence()
     given, chosen = options_room.decide(data, options)
     images = given or data_room.load(
         chosen.data, chosen.size, chosen.validation_split, chosen.seed, chosen.strict
@@ -78,9 +79,9 @@ def run(
             seconds=store.seconds,
             versions=_versions(),
         )
-        run_report.report(results, store.folder, console=False)
+        report.report(results, store.folder, console=False)
     if show:
-        console.show(run_report.to_table(results, console.terminal().width))
+        report.show(report.page_of(results))
         console.show(f"Report: {store.final / 'report.html'}")
     return results
 

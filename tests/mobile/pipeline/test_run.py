@@ -9,7 +9,7 @@ import mobile
 from mobile import data
 from mobile.pipeline import keras_files, run
 from mobile.pipeline.options import Options, se_named
-from mobile.reporting import console, run_report
+from mobile.progress import Silence
 from mobile.reporting.results import Results
 
 
@@ -46,7 +46,7 @@ def tiny_network():
     patch.undo()
 
 
-class _Interrupted(console.Silence):
+class _Interrupted(Silence):
     """Presses Ctrl-C when a stage begins, and remembers the stages and notes."""
 
     def __init__(self, at=None):
@@ -67,7 +67,7 @@ def finished(images, tmp_path_factory):
     """A run that was interrupted after its second stage, and went on."""
     output = tmp_path_factory.mktemp("runs")
     with pytest.raises(KeyboardInterrupt, match=r"train mobile, quantise mobile\. .*--resume"):
-        run.run(images, output, progress=_Interrupted("train server twin"), **OPTIONS)
+        run.run(images, output, progress=_Interrupted("train server SE"), **OPTIONS)
     assert not (output / "tiny").exists()
     kept = (output / "tiny.unfinished" / "float.keras").read_bytes()
     with pytest.raises(ValueError, match="Pass --resume"):
@@ -82,10 +82,10 @@ def finished(images, tmp_path_factory):
 def test_resumed_run_repeats_nothing(finished):
     output, _, progress, kept = finished
     assert progress.stages == [
-        "train server twin",
-        "quantise server twin",
-        "train twin without SE",
-        "quantise twin without SE",
+        "train server SE",
+        "quantise server SE",
+        "train without SE",
+        "quantise without SE",
         "benchmark",
     ]
     assert progress.notes == ["train mobile: done before", "quantise mobile: done before"]
@@ -100,7 +100,7 @@ def test_run_leaves_models_files_and_report(finished):
         assert {f"float{suffix}.keras", f"qat{suffix}.keras"} <= names
         assert {f"int8{suffix}.tflite", f"float32{suffix}.tflite"} <= names
     assert {"results.json", "results.csv", "results.md", "report.html"} <= names
-    assert set(run_report.PLOTS) <= names
+    assert {"accuracy_latency.png", "latency.png", "costs.png"} <= names
     assert not any(name.startswith(".") or name == "state.json" for name in names)
     assert Results.from_json((output / "tiny" / "results.json").read_text()) == results
 
