@@ -12,6 +12,7 @@ import typer
 
 from mobile.benchmarking.settings import INTERLEAVED, SINGLE_STREAM, Runtime, Schedule
 from mobile.cli import app
+from mobile.devices.agent.runtime import RUNTIMES
 
 Files = Annotated[
     list[str],
@@ -51,7 +52,8 @@ def benchmark(
         float | None, typer.Option(help="Begin no round after so many seconds and 50 rounds.")
     ] = INTERLEAVED.budget_s,
     runtime: Annotated[
-        str | None, typer.Option(help="ai_edge_litert, tflite_runtime or tensorflow.")
+        str | None,
+        typer.Option(help=f"One of {', '.join(RUNTIMES)}. Default: the first that is there."),
     ] = None,
     kernels: Annotated[
         str, typer.Option(help="default (with delegate), builtin (without) or reference.")
@@ -69,7 +71,10 @@ def benchmark(
     ] = None,
     scenario: Annotated[
         str | None,
-        typer.Option(help="single-stream: each model alone, 1,024 runs and 60 s at least, p90."),
+        typer.Option(
+            help=f"single-stream: each model alone, at least {SINGLE_STREAM.runs:,} runs and "
+            f"{SINGLE_STREAM.least_s:g} s, p90."
+        ),
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Build and time configurations of --network.")
