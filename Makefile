@@ -2,7 +2,7 @@
 #   make demo   train, quantise, verify, time and report on the embedded digits: runs/digits
 #   make test   lint, tests, README examples, notebook
 #   make bench  the measurements of tests/benchmarks, one after the other
-#   make lint   ruff alone
+#   make lint   ruff, types (pyright), imports (import-linter)
 #   make arm    the agent on emulated 64-bit Arm, under both runtimes (Debian 12; 350 MB, 5 minutes)
 
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
@@ -25,6 +25,8 @@ test: lint
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-logo
 
 bench: $(READY)
 	@for script in tests/benchmarks/[a-z]*.py; do \
@@ -33,7 +35,7 @@ bench: $(READY)
 arm: export KERAS_SE_ARM ?= $(HOME)/.cache/keras-se/arm
 arm: $(READY)
 	PYTHON=$(BIN)/python sh tests/benchmarks/arm_root.sh $$KERAS_SE_ARM cortex-a72
-	$(QUIET) $(BIN)/python -m pytest -q -s tests/mobile/test_arm.py
+	$(QUIET) $(BIN)/python -m pytest -q -s tests/mobile/devices/test_arm.py
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 with venv found. Install one (Debian:" \
@@ -43,4 +45,4 @@ $(READY): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache

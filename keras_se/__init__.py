@@ -1,8 +1,18 @@
 """Squeeze-and-excitation for Keras 3: layers, blocks and networks, on any backend."""
 
 import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from keras_se.complexity import complexity  # before any import of its module can hide it
+from keras_se.backends import BACKENDS, advice
+
+try:
+    importlib.import_module("keras")
+except ModuleNotFoundError as error:
+    if error.name not in BACKENDS:
+        raise
+    raise ImportError(advice(error.name)) from None
+
 from keras_se.config import (
     EFFICIENTNET,
     MOBILE,
@@ -11,11 +21,26 @@ from keras_se.config import (
     PRESETS,
     SEGMENTATION_MODELS,
     SERVER,
+    STATIC,
     TIMM,
     TORCHVISION,
     SEConfig,
 )
-from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
+from keras_se.counting import complexity
+from keras_se.folding import fold
+from keras_se.gate_statistics import gates
+from keras_se.layers import (
+    ChannelScale,
+    ConcurrentSqueezeExcite,
+    SpatialSqueezeExcite,
+    SqueezeExcite,
+    StaticSqueezeExcite,
+)
+
+if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
+    from keras_se import blocks as blocks
+    from keras_se import models as models
+    from keras_se import weights as weights
 
 __version__ = "0.1.0"
 
@@ -24,6 +49,8 @@ __all__ = [
     "SqueezeExcite",
     "SpatialSqueezeExcite",
     "ConcurrentSqueezeExcite",
+    "StaticSqueezeExcite",
+    "ChannelScale",
     "PAPER",
     "MOBILE",
     "SERVER",
@@ -32,18 +59,21 @@ __all__ = [
     "TORCHVISION",
     "TIMM",
     "SEGMENTATION_MODELS",
+    "STATIC",
     "PRESETS",
     "complexity",
+    "gates",
+    "fold",
 ]
 
 _MODULES = ("blocks", "models", "weights")  # imported when first asked for
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> ModuleType:
     if name in _MODULES:
         return importlib.import_module(f"keras_se.{name}")
     raise AttributeError(f"module 'keras_se' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*__all__, *_MODULES])

@@ -2,17 +2,28 @@
 
 import dataclasses
 import math
-import numbers
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
 
 import keras
 
-KINDS = ("cse", "sse", "scse")
+from keras_se.checks import (
+    check_activation,
+    check_count,
+    check_flag,
+    check_function,
+    check_known,
+    check_number,
+)
+
+KINDS = ("cse", "sse", "scse", "static")
 POOLS = ("avg", "max", "avg+max", None)
 GATES = ("sigmoid", "hard_sigmoid", "tanh", "relu")
 AGGREGATES = ("add", "max", "mul", "concat")
-PLACEMENTS = ("standard", "pre", "post", "identity", "conv3x3")
+PLACEMENTS = ("standard", "expanded", "projected", "pre", "post", "identity", "conv3x3")
+
+_LAYERS: dict[str, Any] = {}  # each kind's layer; those of keras_se.layers enter themselves
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,8 @@ class SEConfig:
     one where that is less than `round_limit` of the value or less than `min_channels`.
 
     Args:
-        kind: `"cse"` (gate per channel), `"sse"` (gate per position) or `"scse"` (both).
+        kind: `"cse"` (gate per channel), `"sse"` (gate per position), `"scse"` (both) or
+            `"static"` (gate per channel, learned rather than read from the input).
         reduction: Input channels over squeezed width, at least 1. Need not be an integer.
         min_channels: Least squeezed width. 0 for none: then fewer channels than `reduction`
             are an error.
@@ -38,8 +50,9 @@ class SEConfig:
         use_bias: Whether the convolutions have biases.
         aggregate: How scSE joins its branches: `"add"`, `"max"`, `"mul"`, or `"concat"`, which
             doubles the channels.
-        placement: Where a residual block of `keras_se.blocks` has its SE: `"standard"`, `"pre"`,
-            `"post"`, `"identity"` or `"conv3x3"`.
+        placement: Where a block of `keras_se.blocks` has its SE: `"standard"`, which is where the
+            block's paper has it, `"expanded"`, `"projected"`, `"pre"`, `"post"`, `"identity"` or
+            `"conv3x3"`. Each block lists the places that it has.
         round_limit: Least fraction of channels / reduction that rounding to `divisor` may keep.
 
     Raises:
@@ -55,11 +68,13 @@ class SEConfig:
 
     Source:
         Hu et al., 2018, arXiv:1709.01507 (cSE, placements, no squeeze); Roy et al., 2018,
-        arXiv:1803.02579 and 1808.08127 (sSE, scSE, aggregations); Howard et al., 2019,
-        arXiv:1905.02244 (divisor, hard sigmoid). The paper has no `min_channels`.
+        arXiv:1803.02579 and 1808.08127 (sSE, scSE, aggregations); Huang et al., 2024,
+        arXiv:2304.06345 (static); Howard et al., 2019, arXiv:1905.02244 (divisor, hard sigmoid).
+        The paper has no `min_channels`.
     """
 
     kind: str = "cse"
+    _: KW_ONLY
     reduction: float = 16
     min_channels: int = 8
     divisor: int = 1
@@ -71,8 +86,8 @@ class SEConfig:
     placement: str = "standard"
     round_limit: float = 0.9
 
-    def __post_init__(self):
-        check_known("kind", self.kind, KINDS)
+    def __post_init__(self) -> None:
+        check_known("kind", self.kind, KINDS, "For a reduction, write SEConfig(reduction=16).")
         check_number(
             "reduction",
             self.reduction,
@@ -84,20 +99,24 @@ class SEConfig:
         check_count("divisor", self.divisor, 1, "For any squeezed width, pass divisor=1.")
         check_number("round_limit", self.round_limit, 0, 1, "To round plainly, pass round_limit=0.")
         check_known("pool", self.pool, POOLS)
-        check_activation(self.activation)
-        check_gate(self.gate)
+        check_activation("activation", self.activation)
+        check_function("gate", self.gate, GATES)
         check_flag("use_bias", self.use_bias)
         check_known("aggregate", self.aggregate, AGGREGATES)
         check_known("placement", self.placement, PLACEMENTS)
 
-    def squeezed_channels(self, channels):
+    def squeezed_channels(self, channels: int) -> int:
         """The width that `channels` are squeezed to.
 
         Example:
 
         >>> [SEConfig(reduction=r).squeezed_channels(64) for r in (4, 8, 16, 32)]
         [16, 8, 8, 8]
+
+        Raises:
+            ValueError: The width would be less than 1, which only `min_channels=0` allows.
         """
+        check_count("channels", channels, 1, "Pass the channels of the tensor to rescale.")
         if self.divisor == 1:
             width = max(int(channels // self.reduction), self.min_channels)
         else:
@@ -111,12 +130,12 @@ class SEConfig:
             )
         return min(width, channels)
 
-    def _round(self, value):
+    def _round(self, value: float) -> int:
         least = math.ceil(self.min_channels / self.divisor) * self.divisor
         width = max(least, int(value + self.divisor / 2) // self.divisor * self.divisor)
         return width + self.divisor if width < self.round_limit * value else width
 
-    def for_expansion(self, expansion):
+    def for_expansion(self, expansion: float) -> Self:
         """The same squeezed width in a tensor `expansion` times as wide.
 
         For networks that count the reduction from the block's input but rescale its expanded
@@ -129,7 +148,7 @@ class SEConfig:
         """
         return dataclasses.replace(self, reduction=self.reduction * expansion)
 
-    def layer(self, name=None, **kwargs):
+    def layer(self, name: str | None = None, **kwargs: Any) -> keras.layers.Layer:
         """A new Keras layer of this variant.
 
         Args:
@@ -142,22 +161,16 @@ class SEConfig:
         >>> SEConfig(reduction=4).layer(name="se").reduction
         4
         """
-        from keras_se import layers
-
-        cls = {
-            "cse": layers.SqueezeExcite,
-            "sse": layers.SpatialSqueezeExcite,
-            "scse": layers.ConcurrentSqueezeExcite,
-        }[self.kind]
+        cls = _LAYERS[self.kind]
         return cls(name=name, **{field: getattr(self, field) for field in cls.fields}, **kwargs)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; functions become what Keras makes of them."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: to_plain(value) for name, value in values.items()}
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """The record that `to_dict` described.
 
         Example:
@@ -171,85 +184,23 @@ class SEConfig:
         return cls(**{name: from_plain(value) for name, value in values.items()})
 
 
-def check_known(argument, value, known):
-    """Raise ValueError unless `value` is one of the `known`, and list those."""
-    if value not in known:
-        listed = ", ".join(repr(name) for name in known)
-        raise ValueError(
-            f"`{argument}` must be one of the known names. "
-            f"Received: {argument}={value!r}. Choose from {listed}."
-        )
+def layer_of(kind: str) -> Callable[[type], type]:
+    """Decorate the layer class that `SEConfig.layer` makes for `kind`."""
+
+    def enter(cls: Any) -> Any:
+        _LAYERS[kind] = cls
+        cls.kind = kind
+        return cls
+
+    return enter
 
 
-def check_count(argument, value, least, advice):
-    """Raise unless `value` is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(
-            f"`{argument}` must be an integer. Received: {argument}={value!r} of type "
-            f"{type(value).__name__}. {advice}"
-        )
-    if value < least:
-        raise ValueError(
-            f"`{argument}` must be at least {least}. Received: {argument}={value!r}. {advice}"
-        )
-
-
-def check_number(argument, value, least, most, advice):
-    """Raise unless `value` is a finite number from `least` to `most`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(
-            f"`{argument}` must be a number. Received: {argument}={value!r} of type "
-            f"{type(value).__name__}. {advice}"
-        )
-    if not least <= value <= most or math.isinf(value):
-        raise ValueError(
-            f"`{argument}` must be a finite number from {least} to {most}. "
-            f"Received: {argument}={value!r}. {advice}"
-        )
-
-
-def check_flag(argument, value):
-    """Raise TypeError unless `value` is True or False."""
-    if not isinstance(value, bool):
-        raise TypeError(
-            f"`{argument}` must be True or False. Received: {argument}={value!r} of type "
-            f"{type(value).__name__}. Pass {argument}=True or {argument}=False."
-        )
-
-
-def check_activation(activation):
-    """Raise unless `activation` is a Keras activation's name or a function that can be saved."""
-    if isinstance(activation, str):
-        skip = ("get", "serialize", "deserialize")
-        known = [n for n in dir(keras.activations) if not n.startswith("_") and n not in skip]
-        check_known("activation", activation, known)
-    else:
-        _check_callable("activation", activation, "'relu'")
-
-
-def check_gate(gate):
-    """Raise unless `gate` is a known gate or a function that can be saved."""
-    if isinstance(gate, str):
-        check_known("gate", gate, GATES)
-    else:
-        _check_callable("gate", gate, "'sigmoid'")
-
-
-def _check_callable(argument, value, example):
-    if not callable(value) or getattr(value, "__name__", "") == "<lambda>":
-        raise TypeError(
-            f"`{argument}` must be a name or a function that can be saved. Received: "
-            f"{argument}={value!r} of type {type(value).__name__}. Pass a name such as {example}, "
-            f"or a function registered with keras.saving.register_keras_serializable."
-        )
-
-
-def to_plain(value):
+def to_plain(value: Any) -> Any:
     """A function as what Keras writes to JSON; anything else as it is."""
     return keras.saving.serialize_keras_object(value) if callable(value) else value
 
 
-def from_plain(value):
+def from_plain(value: Any) -> Any:
     """The function that `to_plain` wrote; anything else as it is."""
     return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value
 
@@ -282,10 +233,14 @@ TIMM = SEConfig(reduction=16, divisor=8, round_limit=0.0)
 # width is 0, ours 1.
 SEGMENTATION_MODELS = SEConfig(kind="scse", reduction=16, min_channels=1)
 
+# Source: Huang et al., 2024, arXiv:2304.06345: SE's effect on training, one number a channel after.
+STATIC = SEConfig(kind="static")
+
 PRESETS = {
     "paper": PAPER,
     "mobile": MOBILE,
     "server": SERVER,
+    "static": STATIC,
     "mobilenet_v3": MOBILENET_V3,
     "efficientnet": EFFICIENTNET,
     "torchvision": TORCHVISION,

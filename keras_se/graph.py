@@ -8,11 +8,19 @@ rule, by tracing the `call` of a clone; what remains are operations that the cal
 
 from __future__ import annotations
 
+import functools
+import itertools
+import re
+import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
+
+#: For an operation and its path, None to keep it, or a function of its arguments to read instead.
+Opener = Callable[[keras.Operation, str], Callable[..., Any] | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +31,7 @@ class Ref:
     spec: keras.KerasTensor  # shape and dtype; no history
 
     @property
-    def shape(self) -> tuple:
+    def shape(self) -> tuple[int | None, ...]:
         """Its shape; None where it is unknown."""
         return tuple(self.spec.shape)
 
@@ -32,11 +40,12 @@ class Ref:
 class Node:
     """One call of a layer or `keras.ops` operation; a `Ref` stands for each tensor it is given."""
 
-    operation: keras.Operation
+    operation: Any  # a layer or keras.Operation
     path: str  # its name, below those of the models and layers it is nested in
-    args: tuple
-    kwargs: dict
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     outputs: list[Ref]
+    place: tuple[tuple[str, ...], int]  # the models it is nested in, and which of their calls it is
 
     @property
     def name(self) -> str:
@@ -57,23 +66,45 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     outputs: list[Ref] = field(default_factory=list)
 
-    def uses(self) -> Counter:
+    def uses(self) -> Counter[Ref]:
         """How many times each tensor is read; being an output of the model is one use."""
         read = Counter(ref for node in self.nodes for ref in node.inputs)
         read.update(self.outputs)
         return read
 
+    def run(self, arrays: Iterable[Any]) -> Iterator[tuple[Node, dict[Ref, Any]]]:
+        """Compute node by node what the model does in inference.
+
+        Args:
+            arrays: A tensor of the backend for each input.
+
+        Yields:
+            A node, and the value of each tensor that is known and is still to be read.
+        """
+        left = self.uses()
+        values = dict(zip(self.inputs, arrays, strict=True))
+        for node in self.nodes:
+            args, kwargs = _replace(Ref, values.__getitem__, node.args, node.kwargs)
+            made: Any = keras.tree.flatten(node.operation(*args, **kwargs))
+            values.update(zip(node.outputs, made, strict=True))
+            yield node, values
+            for ref in node.inputs:
+                left[ref] -= 1
+                if not left[ref]:
+                    del values[ref]
+
 
 def trace(
-    model: keras.Model,
-    opener: Callable[[keras.Operation], Callable | None] = lambda operation: None,
+    model: keras.Model, opener: Opener = lambda operation, path: None, closed: bool = False
 ) -> Graph:
     """Read a functional or sequential model into a flat `Graph`.
 
     Args:
         model: A built functional or sequential `keras.Model`.
         opener: For each operation that is not a model: None keeps it as one node; a function of
-            its arguments, written in Keras layers and operations, is traced in its place.
+            its arguments, written in Keras layers and operations, is traced in its place; what
+            it is made of has its `place`.
+        closed: Whether an operation that cannot be opened stays one node; else it is an error.
 
     Raises:
         TypeError: The model is not functional, or what an opener returns cannot be traced.
@@ -92,11 +123,11 @@ def trace(
     graph = Graph(
         [Ref(names.get(id(x), x.name), keras.KerasTensor(x.shape, x.dtype)) for x in model.inputs]
     )
-    graph.outputs = _read_model(model, graph.inputs, (), opener, graph)
+    graph.outputs = _Reader(opener, closed, graph.nodes).model(_flat(model), graph.inputs)
     return graph
 
 
-def check_functional(model):
+def check_functional(model: keras.Model) -> None:
     """Raise a TypeError unless `model` is a built functional or sequential Keras 3 model."""
     if not isinstance(model, keras.Model):
         raise TypeError(
@@ -108,27 +139,53 @@ def check_functional(model):
     except (AttributeError, ValueError):
         readable = False
     if not readable:
+        advice = "Wrap it: x = keras.Input(shape); keras.Model(x, my_model.call(x))."
+        if isinstance(model, keras.Sequential):
+            advice = "Begin it with keras.Input(shape), or call model.build((None, *shape))."
         raise TypeError(
             "`model` must be a built functional or sequential model, whose layers can be read. "
             f"Received: {type(model).__name__} {model.name!r} without symbolic inputs and outputs. "
-            "Wrap it: x = keras.Input(shape); keras.Model(x, my_model.call(x))."
+            f"{advice}"
         )
 
 
-def open_layer(layer: keras.Layer, *args, **kwargs):
+def open_layer(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
     """What the `call` of `layer` does to symbolic tensors; the layer itself is left as it is."""
-    return _twin(layer, {}).call(*args, **kwargs)
+    return twin(layer).call(*args, **kwargs)
 
 
-def _twin(value, twins):
+def read_inside(node: Node) -> Graph:
+    """Read what the `call` of a node's layer consists of, layers in it as nodes.
+
+    Raises:
+        TypeError: It does not consist of Keras layers and operations.
+    """
+    graph = Graph(node.inputs)
+
+    def opener(operation, path):
+        return functools.partial(open_layer, operation) if operation is node.operation else None
+
+    reader = _Reader(opener, False, graph.nodes)
+    path = tuple(node.path.split("/"))
+    graph.outputs = reader.operation(node.operation, node.args, node.kwargs, path, node.place)
+    return graph
+
+
+def twin(layer: keras.layers.Layer) -> Any:
     """A layer with the same weights whose own lists, and those of the layers in it, are copies.
 
     A call of it on symbolic tensors is then recorded in the copies. `from_config` would do for
     layers whose configuration is complete, which many are not.
     """
-    if isinstance(value, keras.layers.Layer):
+    return _twin(layer, {})
+
+
+def _twin(value, twins) -> Any:
+    if isinstance(value, keras.layers.Layer | keras.Variable):
         if id(value) not in twins:
-            twins[id(value)] = object.__new__(type(value))
+            kind = type(value)
+            made = kind if isinstance(value, keras.layers.Layer) else _weight_class(kind)
+            twins[id(value)] = object.__new__(made)
             vars(twins[id(value)]).update({k: _twin(v, twins) for k, v in vars(value).items()})
         return twins[id(value)]
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
@@ -139,75 +196,144 @@ def _twin(value, twins):
     return value
 
 
-def _read_model(model, refs, path, opener, graph):
-    """Append the nodes of `model`, fed with `refs`, to `graph`; return the refs of its outputs."""
-    flat = keras.Model(model.inputs, model.outputs, name=f"{model.name}_read")
-    sources = [
-        keras.Input(batch_shape=x.shape, dtype=x.dtype, name=f"source_{i}")
-        for i, x in enumerate(flat.inputs)
-    ]
-    known = {id(x): ref for x, ref in zip(sources, refs, strict=True)}
-    tokens = []  # keeps the stand-ins alive, so that no id is used twice
-
-    def token(ref):
-        # What is an output in the end must be a Keras tensor that hangs on the inputs.
-        x = keras.layers.Identity(name=f"ref_{len(tokens)}")(sources[0])
-        tokens.append(x)
-        known[id(x)] = ref
-        return x
-
-    def call(operation, *args, **kwargs):
-        args, kwargs = _replace(keras.KerasTensor, lambda x: known.get(id(x), x), args, kwargs)
-        return [token(ref) for ref in _read_operation(operation, args, kwargs, path, opener, graph)]
-
-    copy = keras.models.clone_model(
-        flat,
-        input_tensors=sources,
-        clone_function=lambda layer: layer,
-        call_function=call,
-    )
-    return [known[id(x)] for x in copy.outputs]
+_OPERATORS = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
 
 
-def _read_operation(operation, args, kwargs, path, opener, graph):
-    path = (*path, operation.name)
-    if isinstance(operation, keras.Model):
-        check_functional(operation)
-        refs = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]
-        return _read_model(operation, refs, path, opener, graph)
-    function = opener(operation)
-    if function is None:
+@functools.cache
+def _weight_class(kind):
+    """A class of weights that leave `weight * x` to a symbolic `x`, which knows how."""
+
+    def defer(operator):
+        def apply(self, other):
+            symbolic = isinstance(other, keras.KerasTensor)
+            return NotImplemented if symbolic else operator(self, other)
+
+        return apply
+
+    own = {f"__{name}__": defer(getattr(kind, f"__{name}__")) for name in _OPERATORS}
+    return type(kind)(kind.__name__, (kind,), own)
+
+
+class _StandIns(keras.Operation):
+    """Makes tensors that stand for others: outputs of a Keras model must hang on its inputs."""
+
+    def call(self, x, count):
+        raise NotImplementedError("Stand-ins are symbolic.")
+
+    def compute_output_spec(self, x, count):
+        return [keras.KerasTensor((), name="stand_in") for _ in range(count)]
+
+
+def _flat(model):
+    """The same graph with plain lists of inputs and outputs."""
+    return keras.Model(model.inputs, model.outputs, name=f"{model.name}_read")
+
+
+class _Reader:
+    """Appends what it reads to `nodes`."""
+
+    def __init__(self, opener, closed, nodes):
+        self.opener, self.closed, self.nodes = opener, closed, nodes
+
+    def model(self, model, refs, path=(), place=None):
+        """Read a `_flat` model, fed with `refs`; return the refs of its outputs.
+
+        Args:
+            model: The model.
+            refs: One for each of its inputs.
+            path: The names of what it is nested in, and its own if it is.
+            place: That of all its nodes, where it is what an operation was opened to.
+        """
+        sources = [
+            keras.Input(batch_shape=x.shape, dtype=x.dtype, name=f"source_{i}")
+            for i, x in enumerate(model.inputs)
+        ]
+        known = {id(x): ref for x, ref in zip(sources, refs, strict=True)}
+        stand_ins = _StandIns(name="stand_ins")  # keeps them alive, so that no id is used twice
+        calls = itertools.count()
+
+        def call(operation, *args, **kwargs):
+            here = place or (path, next(calls))
+            args, kwargs = _replace(keras.KerasTensor, lambda x: known.get(id(x), x), args, kwargs)
+            if isinstance(operation, keras.Model):
+                check_functional(operation)
+                read = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]
+                made = self.model(_flat(operation), read, (*path, operation.name), place)
+            else:
+                made = self.operation(operation, args, kwargs, (*path, operation.name), here)
+            tensors: Any = stand_ins(sources[0], len(made))
+            known.update({id(x): ref for x, ref in zip(tensors, made, strict=True)})
+            return tensors
+
+        copy: Any = keras.models.clone_model(
+            model,
+            input_tensors=sources,
+            clone_function=lambda layer: layer,
+            call_function=call,
+        )
+        return [known[id(x)] for x in copy.outputs]
+
+    def operation(self, operation, args, kwargs, path, place):
+        """Read one call of a layer or operation; return the refs of its outputs."""
+        function, before = self.opener(operation, "/".join(path)), len(self.nodes)
+        if function is not None:
+            try:
+                return self.opened(operation, function, args, kwargs, path, place)
+            except TypeError:
+                if not self.closed:
+                    raise
+                del self.nodes[before:]
         specs = _replace(Ref, lambda ref: ref.spec, args, kwargs)
-        outputs = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
+        outputs: Any = keras.tree.flatten(operation.compute_output_spec(*specs[0], **specs[1]))
         if isinstance(operation, keras.layers.Layer):
             kwargs = {k: x for k, x in kwargs.items() if k not in ("training", "mask")}
         outputs = [Ref("/".join(path), spec) for spec in outputs]
-        node = Node(operation, "/".join(path), args, kwargs, outputs)
-        graph.nodes.append(node)
-        return node.outputs
-    refs, inputs = [], []
+        self.nodes.append(Node(operation, "/".join(path), args, kwargs, outputs, place))
+        return outputs
 
-    def stand_in(ref):
-        refs.append(ref)
-        name = f"{operation.name}_in_{len(inputs)}".replace("/", "_")
-        inputs.append(keras.Input(batch_shape=ref.spec.shape, dtype=ref.spec.dtype, name=name))
-        return inputs[-1]
+    def opened(self, operation, function, args, kwargs, path, place):
+        """Read what `function` makes of an operation's arguments, in its place."""
+        refs, inputs = [], []
 
-    args, kwargs = _replace(Ref, stand_in, args, kwargs)
-    try:
-        opened = keras.Model(inputs, function(*args, **kwargs), name=f"{operation.name}_opened")
-    except Exception as error:
-        kind = type(operation).__name__
-        raise TypeError(
-            f"Layer {operation.name!r} of class {kind} must be readable as Keras layers and "
-            f"operations. Reading it failed with {type(error).__name__}: "
-            f"{next(iter(str(error).splitlines()), '')} Say what it computes with "
-            f"`@mobile.lowering_rule({kind})`."
-        ) from error
-    return _read_model(opened, refs, path, opener, graph)
+        def stand_in(ref):
+            refs.append(ref)
+            name = f"{operation.name}_in_{len(inputs)}".replace("/", "_")
+            inputs.append(keras.Input(batch_shape=ref.spec.shape, dtype=ref.spec.dtype, name=name))
+            return inputs[-1]
+
+        args, kwargs = _replace(Ref, stand_in, args, kwargs)
+        try:
+            outputs = keras.tree.flatten(function(*args, **kwargs))
+            opened = keras.Model(inputs, outputs, name=f"{operation.name}_opened")
+        except Exception as error:
+            kind = type(operation).__name__
+            raise TypeError(
+                f"Layer {'/'.join(path)!r} of class {kind} must be readable as Keras layers and "
+                f"operations. Reading it failed with {type(error).__name__}: {_reason(error)} "
+                f"{_remedy(operation)}"
+            ) from error
+        return self.model(opened, refs, path, place)
 
 
-def _replace(kind, function, args, kwargs):
+def _remedy(layer):
+    if isinstance(layer, keras.layers.Lambda):
+        return (
+            "Write its function in keras.ops, which can be read, or write a layer of its own and "
+            "say what that computes with `@mobile.lowering_rule(YourLayer)`."
+        )
+    kind = type(layer).__name__
+    return f"Say what it computes with `@mobile.lowering_rule({kind})`."
+
+
+def _reason(error):
+    """The first line of what went wrong at the bottom; Keras wraps it in a paragraph a layer."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error)).rpartition("Error encountered:")[2]
+    lines = (line.strip() for line in text.splitlines())
+    told = [x for x in lines if x and not x.startswith("Exception encountered when calling")]
+    return textwrap.shorten(told[0], 240, placeholder=" ...") if told else "no reason given."
+
+
+def _replace(kind, function, args, kwargs) -> Any:
     return keras.tree.map_structure(
         lambda x: function(x) if isinstance(x, kind) else x, (args, kwargs)
     )

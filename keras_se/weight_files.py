@@ -2,14 +2,27 @@
 
 import json
 import os
+import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read a weight file into arrays by name, without executing anything in it."""
+    """Read a weight file into arrays by name, without executing anything in it.
+
+    Args:
+        path: `.npz`, `.safetensors`, or `.h5`: `.weights.h5` or a whole model, of any Keras.
+
+    Returns:
+        Arrays by `LAYER/ROLE`, or by the file's own names. Keras 3 numbers a layer's weights in
+        `.weights.h5`; where the roles are not plain from its kind, they stay numbers.
+
+    Raises:
+        ValueError: The file is of another kind, or cut off.
+    """
     path = Path(path)
     readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".h5": _read_h5}
     if path.suffix in (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar"):
@@ -67,16 +80,32 @@ def _read_h5(path):
     import h5py
 
     with h5py.File(path, "r") as file:
-        root = file.get("model_weights", file)
-        if "layer_names" in root.attrs:  # Keras 1 and 2: LAYER/LAYER/kernel:0
-            return {
-                f"{_text(layer)}/{_text(name).split('/')[-1].removesuffix(':0')}": np.array(
-                    root[_text(layer)][_text(name)]
-                )
-                for layer in root.attrs["layer_names"]
-                for name in root[_text(layer)].attrs["weight_names"]
-            }
-        return dict(_read_h5_group(file["layers"], ""))
+        root: Any = file.get("model_weights", file)
+        if "layers" in file and "layer_names" not in root.attrs:
+            return dict(_read_h5_group(file["layers"], ""))
+        return {
+            _by_layer(layer, name): np.array(root[layer][name])
+            for layer in _attribute(root, "layer_names")
+            for name in _attribute(root[layer], "weight_names")
+        }
+
+
+def _attribute(group, name):
+    """A list of names, which HDF5 wants cut in pieces where it is long."""
+    pieces = [name] if name in group.attrs else [k for k in group.attrs if k.startswith(name)]
+    pieces.sort(key=lambda piece: int(f"0{piece.removeprefix(name)}"))
+    return [_text(value) for piece in pieces for value in group.attrs[piece]]
+
+
+def _by_layer(layer, name):
+    """Name a weight of a whole-model file below its layer, whether or not it says that layer.
+
+    >>> _by_layer("conv", "conv_1/kernel:0"), _by_layer("inner", "conv/kernel:0")
+    ('conv/kernel', 'inner/conv/kernel')
+    """
+    parts = name.removesuffix(":0").split("/")
+    own = (i for i, x in enumerate(parts[:-1]) if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", x))
+    return "/".join([layer, *parts[next(own, -1) + 1 :]])
 
 
 def _read_h5_group(group, prefix):
@@ -84,19 +113,23 @@ def _read_h5_group(group, prefix):
     for key, child in group.items():
         if key == "vars" or not hasattr(child, "items"):
             continue
-        variables = child.get("vars")
-        named = variables is not None and "name" in variables.attrs
-        name = f"{prefix}{_text(variables.attrs['name'])}" if named else f"{prefix}{key}"
-        roles = _roles(key, 0 if variables is None else len(variables))
-        for index, role in enumerate(roles):
+        variables = child.get("vars", {})
+        told = getattr(variables, "attrs", {}).get("name", key)
+        name = f"{prefix}{_text(told)}"
+        for index, role in enumerate(_roles(key, len(variables))):
             yield f"{name}/{role}", np.array(variables[str(index)])
         yield from _read_h5_group(child, prefix if key == "layers" else f"{name}/")
 
 
+_WITH_KERNEL = r"(dense|conv\dd(_transpose)?|depthwise_conv\dd|reduce|expand)(_\d+)?"
+
+
 def _roles(kind, count):
-    if kind.startswith("batch_normalization"):
+    if re.fullmatch(r"batch_normalization(_\d+)?", kind):
         return ("gamma", "beta", "moving_mean", "moving_variance")[4 - count :]
-    return ("kernel", "bias")[:count]
+    if count <= 2 and re.fullmatch(_WITH_KERNEL, kind):
+        return ("kernel", "bias")[:count]
+    return tuple(map(str, range(count)))
 
 
 def _text(value):

@@ -1,56 +1,29 @@
-"""Put trained weights into a model, and account for every one of them.
+"""Put trained weights into a model.
 
-Read (`weight_files`), rename (`name_maps`), match by layer name (`assign`): what is left over on
-either side is an error that lists it. Nothing is ever unpickled.
+Read (`weight_files`), rename (`name_maps`, `state_dicts`), match by layer name (`matching`): what
+is left over on either side is an error that lists it. Nothing is ever unpickled.
 """
 
-import math
 import os
 import re
-from dataclasses import asdict, dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_se.graph import trace
-from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
-from keras_se.name_maps import from_keras, number_inception, rename
+from keras_se.matching import Loaded, assign
+from keras_se.state_dicts import rename
 from keras_se.weight_files import read
 
-
-@dataclass(frozen=True)
-class Loaded:
-    """What `load` did, by layer name.
-
-    Args:
-        layers: Layers that have their weights from the file.
-        fresh: Layers that keep the ones they had.
-        unused: Entries of the file that no layer wanted.
-    """
-
-    layers: tuple[str, ...]
-    fresh: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict:
-        """Return the names as plain values."""
-        return {name: list(values) for name, values in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "Loaded":
-        """Return the record that `to_dict` described."""
-        return cls(**{name: tuple(names) for name, names in values.items()})
-
-    def __str__(self) -> str:
-        lines = [f"{len(self.layers)} layers loaded"]
-        if self.fresh:
-            lines.append(f"start fresh: {', '.join(self.fresh)}")
-        if self.unused:
-            lines.append(f"not used: {', '.join(self.unused)}")
-        return "\n".join(lines)
+__all__ = ["Loaded", "assign", "from_keras_applications", "load"]
 
 
-def load(model: keras.Model, path: str | os.PathLike, transfer: bool = False) -> Loaded:
+def load(
+    model: keras.Model,
+    path: str | os.PathLike,
+    transfer: bool = False,
+    source: str | None = None,
+) -> Loaded:
     """Load weights by layer name, folded BatchNorm or not, and state dicts of timm, torchvision.
 
     A file whose convolution has a bias where the model has a BatchNorm is taken as folded: the
@@ -64,42 +37,26 @@ def load(model: keras.Model, path: str | os.PathLike, transfer: bool = False) ->
         transfer: Whether the model may differ where a new task begins: its last layers (another
             number of classes, a decoder), and squeeze-and-excitation that the file does not have.
             Those start fresh and are named in what is returned.
+        source: Name in timm or torchvision of the network that a state dict was trained in, such
+            as `"tf_mobilenetv3_small_100"`. Needed where the entries of several networks, which
+            compute different things, have the same names; an error says so.
 
     Returns:
         A `Loaded`, which prints which layers start fresh.
 
     Raises:
-        ValueError: The file and the model do not match; both leftovers are listed.
+        ValueError: The file and the model do not match, and both leftovers are listed; or the
+            model computes something else than the weights were trained for.
     """
     entries = read(path)
     if any(key.endswith(".weight") for key in entries):
-        entries = rename(entries, model, str(path))
-    return assign(model, entries, transfer=transfer, source=str(path))
-
-
-def assign(
-    model: keras.Model, entries: dict, transfer: bool = False, source: str = "the given weights"
-) -> Loaded:
-    """Set the weights of `model` from arrays named `LAYER/kernel`; see `load`."""
-    wanted = {name: layer for name, layer in _weighted(model)}
-    given = _by_layer(entries, wanted)
-    _unfold(model, wanted, given)
-    values, fresh = {}, []
-    for name, layer in wanted.items():
-        arrays = _fit(layer, given.get(name, {}))
-        if arrays is None:
-            fresh.append(name)
-        else:
-            values[name] = arrays
-    unused = sorted(set(given) - set(wanted))
-    excused = _excused(model, wanted, fresh, given) if transfer else set()
-    unused_entries = [f"{name}/{role}" for name in unused for role in given[name]]
-    failed = [name for name in fresh if name not in excused]
-    if failed or (unused and not transfer) or not values:
-        raise ValueError(_leftovers(model, source, wanted, given, failed, unused, transfer))
-    for name, arrays in values.items():
-        wanted[name].set_weights(arrays)
-    return Loaded(tuple(values), tuple(fresh), tuple(unused_entries))
+        entries = rename(entries, model, str(path), source, transfer)
+    elif source is not None:
+        raise ValueError(
+            f"`source` is for state dicts of timm and torchvision. Received: source={source!r} for "
+            f"{path}, whose entries are named as in Keras. Leave it out."
+        )
+    return assign(model, entries, transfer=transfer, origin=str(path))
 
 
 _APPLICATIONS = (
@@ -129,10 +86,13 @@ def from_keras_applications(
             `preprocess_input` called first; ResNet and VGG are turned from BGR to RGB.
 
     Returns:
-        A `keras.Model`. A convolution's bias is moved into the BatchNorm behind it.
+        A `keras.Model`. A convolution's bias is moved into the BatchNorm behind it. Where the
+        source's image size is not given, the two agree on sides that are multiples of 32: theirs
+        pads other sides as if they were even.
 
     Raises:
-        ValueError: The model is none of these.
+        ValueError: The model is none of these, or a MobileNet for sides that are no multiples of
+            32, which it pads as no network here does.
 
     Example:
 
@@ -144,6 +104,12 @@ def from_keras_applications(
     from keras_se.models import build
 
     name, told, mode = _recognize(source)
+    if name == "mobilenet_v1" and any(side and side % 32 for side in source.input_shape[1:3]):
+        raise ValueError(
+            f"A MobileNet of keras.applications must be for sides that are multiples of 32: it "
+            f"pads others as no network here does. Received: input_shape="
+            f"{source.input_shape[1:]} of {source.name!r}. Make it for such a size."
+        )
     layers = {layer.name: layer for layer in source.layers}
     top = next((n for n in ("predictions", "conv_preds", "logits") if n in layers), None)
     entries = {
@@ -172,7 +138,7 @@ def from_keras_applications(
         preprocessing=preprocessing or False,
         **options,
     )
-    assign(model, entries, source=f"keras.applications model {source.name!r}")
+    assign(model, entries, origin=f"keras.applications model {source.name!r}")
     return model
 
 
@@ -195,173 +161,17 @@ def _recognize(source):
 
 def _leading_preprocessing(source):
     """Compose the Rescaling and Normalization layers before the first convolution."""
-    scale, offset, found = np.ones(3), np.zeros(3), False
+    channels = source.input_shape[-1]
+    scale, offset, found = np.ones(channels), np.zeros(channels), False
     for layer in source.layers[1:]:
         if isinstance(layer, keras.layers.Rescaling):
             factor, shift = np.asarray(layer.scale), np.asarray(layer.offset)
         elif isinstance(layer, keras.layers.Normalization):
-            mean, variance = (np.reshape(v, -1) for v in (layer.mean, layer.variance))
+            constants: Any = (layer.mean, layer.variance)
+            mean, variance = (np.reshape(value, -1) for value in constants)
             factor = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
             shift = -mean * factor
         else:
             break
         scale, offset, found = scale * factor, offset * factor + shift, True
     return (tuple(scale), tuple(offset)) if found else None
-
-
-_SE = (SqueezeExcite, SpatialSqueezeExcite)
-
-
-def _weighted(model):
-    """List `(name, layer)` of the layers that hold weights themselves, in the order they run."""
-    seen = set()
-    for call in trace(model).nodes:
-        layer = call.operation
-        if id(layer) in seen or not getattr(layer, "weights", None):
-            continue
-        seen.add(id(layer))
-        yield from _parts(layer, call.path)
-
-
-def _parts(layer, name):
-    if isinstance(layer, ConcurrentSqueezeExcite):
-        yield from _parts(layer.channel, f"{name}/channel")
-        yield from _parts(layer.spatial, f"{name}/spatial")
-    elif isinstance(layer, _SE):
-        yield f"{name}/reduce", layer.reduce
-        if isinstance(layer, SqueezeExcite):
-            yield f"{name}/expand", layer.expand
-    else:
-        yield name, layer
-
-
-_ROLES = {"depthwise_kernel": "kernel", "running_mean": "moving_mean"}
-
-
-def _by_layer(entries, wanted):
-    """Group the arrays by the name that the model has for their layer."""
-    theirs = dict.fromkeys(key.rpartition("/")[0] for key in entries)
-    names = number_inception(theirs, wanted)
-    for name in theirs:
-        if name not in wanted and name not in names:
-            names[name] = next((ours for ours in from_keras(name) if ours in wanted), name)
-    given = {}
-    for key, array in entries.items():
-        layer, _, role = key.rpartition("/")
-        given.setdefault(names.get(layer, layer), {})[_ROLES.get(role, role)] = array
-    return given
-
-
-def _unfold(model, wanted, given):
-    """Move the bias of a convolution that has none in the model into the BatchNorm behind it."""
-    for conv_name, bn_name in _normalized(model):
-        conv, bn = wanted[conv_name], wanted[bn_name]
-        roles = given.get(conv_name, {})
-        if conv.use_bias or "bias" not in roles:
-            continue
-        bias = np.asarray(roles.pop("bias"), "float32")
-        if bn_name in given:  # the file normalises too: its mean moves
-            given[bn_name]["moving_mean"] = given[bn_name]["moving_mean"] - bias
-        else:
-            one = np.ones_like(bias)
-            given[bn_name] = {
-                "gamma": one,
-                "beta": bias,
-                "moving_mean": 0 * one,
-                "moving_variance": one * (1 - bn.epsilon),
-            }
-
-
-def _normalized(model):
-    """List `(convolution, BatchNorm behind it)` by name."""
-    makers = {}
-    for call in trace(model).nodes:
-        layer = call.operation
-        if isinstance(layer, keras.layers.BatchNormalization) and id(call.inputs[0]) in makers:
-            yield makers[id(call.inputs[0])], call.path
-        if hasattr(layer, "kernel") and hasattr(layer, "use_bias"):
-            makers[id(call.outputs[0])] = call.path
-
-
-def _fit(layer, roles):
-    """Return the layer's arrays in its own order and shapes, or None if they do not match."""
-    names = [weight.path.rsplit("/", 1)[-1] for weight in layer.weights]
-    roles = dict(roles)
-    if isinstance(layer, keras.layers.BatchNormalization):
-        size = layer.weights[-1].shape
-        for role, default in (("gamma", np.ones), ("beta", np.zeros)):
-            if "moving_mean" in roles and role not in roles and role in names:
-                roles[role] = default(size, "float32")
-    if set(names) != set(roles):
-        return None
-    arrays = [_reshape(roles[n], w.shape) for n, w in zip(names, layer.weights, strict=True)]
-    return None if any(array is None for array in arrays) else arrays
-
-
-def _reshape(array, shape):
-    """Accept a dense kernel as a 1x1 convolution's and the reverse, nothing else."""
-    if tuple(array.shape) == tuple(shape):
-        return np.asarray(array)
-    squeezed = [
-        tuple(s[2:]) if len(s) == 4 and tuple(s[:2]) == (1, 1) else tuple(s)
-        for s in (array.shape, shape)
-    ]
-    same = squeezed[0] == squeezed[1] and math.prod(array.shape) == math.prod(shape)
-    return np.reshape(array, shape) if same else None
-
-
-def _excused(model, wanted, fresh, given):
-    """Name the fresh layers that a new task may begin afresh.
-
-    Those are its last layers, whatever the file has for them; layers that the file does not have
-    and behind which only such layers come, as a decoder; and SE that the file does not have.
-    """
-    tensors, behind = {}, {name: set() for name in wanted}
-    for call in trace(model).nodes:  # which weighted layers each tensor comes from, nearest only
-        nearest = set().union(*(tensors.get(id(t), set()) for t in call.inputs))
-        own = {name for name in wanted if _owner(name) == call.path}
-        if own:
-            for name in nearest:
-                behind[name] |= own
-            nearest = own
-        for tensor in call.outputs:
-            tensors[id(tensor)] = nearest
-    excused = set()
-    for name in reversed([name for name in wanted if name in fresh]):
-        absent = name not in given
-        is_se = re.search(r"/(reduce|expand)$", name)
-        if not behind[name] or (absent and (is_se or behind[name] <= excused)):
-            excused.add(name)
-    return excused
-
-
-def _owner(name):
-    return re.sub(r"(/channel|/spatial)?/(reduce|expand)$", "", name)
-
-
-def _leftovers(model, source, wanted, given, failed, unused, transfer):
-    def shapes(roles):
-        return ", ".join(f"{role} {tuple(a.shape)}" for role, a in roles.items()) or "nothing"
-
-    def needs(layer):
-        return ", ".join(f"{w.path.rsplit('/', 1)[-1]} {tuple(w.shape)}" for w in layer.weights)
-
-    lines = [f"  {n}: needs {needs(wanted[n])}; given {shapes(given.get(n, {}))}" for n in failed]
-    extra = [f"  {name}: {shapes(given[name])}" for name in unused]
-    advice = (
-        "Build the network the weights were trained in (name, width, classes, se)."
-        if transfer
-        else "Build the network the weights were trained in (name, width, classes, se), or pass "
-        "transfer=True to begin the last layers afresh."
-    )
-    return (
-        f"Every weight in the file must find its layer, and every layer its weights. "
-        f"Received: {source} for model {model.name!r}.\n"
-        f"Layers without their weights ({len(lines)}):\n{_cut(lines)}\n"
-        f"Weights without a layer ({len(extra)}):\n{_cut(extra)}\n{advice}"
-    )
-
-
-def _cut(lines, most=20):
-    shown = lines[:most] + ([f"  and {len(lines) - most} more"] if len(lines) > most else [])
-    return "\n".join(shown) or "  none"

@@ -12,22 +12,18 @@ What they share:
 - Activations are names of `keras.activations`, or None.
 - The data format is that of Keras, `keras.config.image_data_format()`.
 
-Blocks with a shortcut put SE where `se.placement` says (Hu et al., 2018, arXiv:1709.01507,
-section 6.5): `"standard"` on the branch before the sum, `"pre"` before the branch, `"post"` after
-the sum and its activation, `"identity"` on the shortcut, `"conv3x3"` after the 3x3 convolution.
-The other blocks have one place for it, which they name.
+`se.placement` says where SE stands; each block lists the places that it has, and refuses others:
+
+- `"standard"`: where the block's paper has it. Blocks without a shortcut have this one alone.
+- `"pre"`, `"post"`, `"identity"`: before the branch; after the sum and its activation; on the
+  shortcut (Hu et al., 2018, arXiv:1709.01507, section 6.5).
+- `"conv3x3"`: after the 3x3 convolution (there too).
+- `"expanded"`: after an inverted residual's depthwise convolution, which is its standard.
+- `"projected"`: on an inverted residual's narrow tensor, before the sum.
 """
 
-from keras_se.blocks.plain import (
-    conv_bn,
-    depthwise_bn,
-    inception_module,
-    pool,
-    separable_block,
-    squeeze_excite,
-    unet_decoder,
-    vgg_block,
-)
+from keras_se.blocks.parts import conv_bn, depthwise_bn, pool, squeeze_excite
+from keras_se.blocks.plain import inception_module, separable_block, unet_decoder, vgg_block
 from keras_se.blocks.residual import (
     basic_block,
     bottleneck_block,

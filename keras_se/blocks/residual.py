@@ -1,29 +1,61 @@
 """Blocks with a shortcut, whose SE stands where its `placement` says."""
 
+from typing import Any
+
 from keras import layers
 
-from keras_se.blocks.plain import channel_axis, conv_bn, depthwise_bn, pool, squeeze_excite
-from keras_se.config import check_known
+from keras_se.blocks.parts import (
+    Activation,
+    Tensor,
+    channel_axis,
+    check_place,
+    conv_bn,
+    depthwise_bn,
+    pool,
+)
+from keras_se.checks import check_count, check_flag, check_number
+from keras_se.config import SEConfig
+
+PLACES = ("standard", "pre", "post", "identity", "conv3x3")
+INVERTED_PLACES = ("standard", "expanded", "projected", "pre", "post", "identity")
 
 
-def basic_block(x, filters, strides=1, *, se=None, activation="relu", name, **options):
+def basic_block(
+    x: Tensor,
+    filters: int,
+    *,
+    strides: int = 1,
+    se: SEConfig | None = None,
+    activation: Activation = "relu",
+    name: str,
+    **options: Any,
+) -> Tensor:
     """Residual block of two 3x3 convolutions, as in ResNet-18 and -34.
 
         y = activation(shortcut(x) + se(conv3x3(conv3x3(x))))
 
     Args:
-        x: Tensor.
+        x: Tensor `(batch, height, width, channels)`.
         filters: Output channels. The shortcut is a 1x1 convolution where they or the size change.
         strides: Of the first convolution and the shortcut.
-        se: `SEConfig` with its placement, or None. `"conv3x3"` is after the first convolution.
+        se: `SEConfig`, or None. Its places are `"standard"`, on the branch before the sum, `"pre"`,
+            `"post"`, `"identity"`, and `"conv3x3"`, after the first convolution.
         activation: After the first convolution and after the sum.
         name: Prefix of the layers' names.
         **options: For `conv_bn`.
 
+    Returns:
+        Tensor `(batch, height / strides, width / strides, filters)`, sizes rounded up.
+
+    Raises:
+        ValueError: A value is out of its range, a name is not known, the block has no such place
+            for SE, or the two sides of the sum have other channels.
+        TypeError: A value is of the wrong kind.
+
     Source:
         He et al., 2016, arXiv:1512.03385; Hu et al., 2018, figure 3.
     """
-    place = _Placer(se, name)
+    place = _Placer(se, name, PLACES)
     y = place("pre", x)
     y = conv_bn(y, filters, 3, strides, activation=activation, name=f"{name}_1", **options)
     y = place("conv3x3", y)
@@ -34,29 +66,30 @@ def basic_block(x, filters, strides=1, *, se=None, activation="relu", name, **op
 
 
 def bottleneck_block(
-    x,
-    filters,
-    strides=1,
+    x: Tensor,
+    filters: int,
     *,
-    se=None,
-    width=None,
-    first_width=None,
-    groups=1,
-    stride_in_first=False,
-    shortcut_kernel=1,
-    activation="relu",
-    name,
-    **options,
-):
+    strides: int = 1,
+    se: SEConfig | None = None,
+    width: int | None = None,
+    first_width: int | None = None,
+    groups: int = 1,
+    stride_in_first: bool = False,
+    shortcut_kernel: int = 1,
+    activation: Activation = "relu",
+    name: str,
+    **options: Any,
+) -> Tensor:
     """Residual block of a 1x1, a 3x3 and a 1x1 convolution: ResNet-50, ResNeXt, SENet-154.
 
         y = activation(shortcut(x) + se(conv1x1(conv3x3(conv1x1(x)))))
 
     Args:
-        x: Tensor.
+        x: Tensor `(batch, height, width, channels)`.
         filters: Output channels. The shortcut is a convolution where they or the size change.
         strides: Of the block.
-        se: `SEConfig` with its placement, or None.
+        se: `SEConfig`, or None. Its places are `"standard"`, on the branch before the sum, `"pre"`,
+            `"post"`, `"identity"`, and `"conv3x3"`.
         width: Channels of the 3x3 convolution; None for a quarter of `filters`.
         first_width: Channels of the first 1x1 convolution; None for `width`. SENet-154 has half.
         groups: Of the 3x3 convolution; ResNeXt-50 32x4d has 32 and twice the width.
@@ -67,58 +100,76 @@ def bottleneck_block(
         name: Prefix of the layers' names.
         **options: For `conv_bn`.
 
+    Returns:
+        Tensor `(batch, height / strides, width / strides, filters)`, sizes rounded up.
+
+    Raises:
+        ValueError: A value is out of its range, a name is not known, the block has no such place
+            for SE, or the two sides of the sum have other channels.
+        TypeError: A value is of the wrong kind.
+
     Source:
         He et al., 2016, arXiv:1512.03385; Xie et al., 2017, arXiv:1611.05431; Hu et al., 2018.
     """
-    width = filters // 4 if width is None else width
+    where = f" in block {name!r}"
+    check_flag("stride_in_first", stride_in_first, where)
+    width = _width("width", width, filters // 4, where)
+    first_width = _width("first_width", first_width, width, where)
     first, second = (strides, 1) if stride_in_first else (1, strides)
-    options = {"activation": activation, **options}
-    place = _Placer(se, name)
+    place = _Placer(se, name, PLACES)
     y = place("pre", x)
-    y = conv_bn(y, first_width or width, 1, first, name=f"{name}_1", **options)
-    y = conv_bn(y, width, 3, second, groups=groups, name=f"{name}_2", **options)
+    y = conv_bn(y, first_width, 1, first, activation=activation, name=f"{name}_1", **options)
+    y = conv_bn(
+        y, width, 3, second, groups=groups, activation=activation, name=f"{name}_2", **options
+    )
     y = place("conv3x3", y)
-    y = conv_bn(y, filters, 1, name=f"{name}_3", **options | {"activation": None})
+    y = conv_bn(y, filters, 1, activation=None, name=f"{name}_3", **options)
     y = place("standard", y)
     shortcut = _shortcut(x, filters, strides, shortcut_kernel, name, options)
     return _add(place("identity", shortcut), y, activation, place, name)
 
 
 def inverted_residual(
-    x,
-    filters,
-    strides=1,
+    x: Tensor,
+    filters: int,
     *,
-    expanded=None,
-    kernel_size=3,
-    se=None,
-    se_on="expanded",
-    activation="relu6",
-    drop_rate=0.0,
-    name,
-    **options,
-):
+    strides: int = 1,
+    expanded: int | None = None,
+    kernel_size: int | tuple[int, int] = 3,
+    se: SEConfig | None = None,
+    activation: Activation = "relu6",
+    drop_rate: float = 0.0,
+    name: str,
+    **options: Any,
+) -> Tensor:
     """Expand (1x1), depthwise, project (1x1): MobileNetV2 and V3, MnasNet, EfficientNet.
 
         y = x + project(se(depthwise(expand(x))))  # no sum where size or channels change
 
     Args:
-        x: Tensor.
+        x: Tensor `(batch, height, width, channels)`.
         filters: Output channels.
         strides: Of the depthwise convolution.
         expanded: Channels between; None for six times the input's. No expanding convolution
             where they equal the input's.
         kernel_size: Of the depthwise convolution.
-        se: `SEConfig`, or None. Its placements `"pre"`, `"post"` and `"identity"` are as in any
-            residual block, the last only where there is a sum; `"conv3x3"` is after the depthwise
-            convolution, `"standard"` where `se_on` says.
-        se_on: `"expanded"` as published, or `"projected"`, on the narrow tensor before the sum:
-            on int8 runtimes cheaper by about the expansion.
+        se: `SEConfig`, or None. Its places are `"standard"` or `"expanded"`, both after the
+            depthwise convolution; `"projected"`, on the narrow tensor before the sum, on int8
+            runtimes cheaper by about the expansion; `"pre"`, `"post"`, and `"identity"`, which a
+            block without a sum leaves out.
         activation: After expanding and after the depthwise convolution; none after projecting.
         drop_rate: Fraction of the samples whose branch is dropped in training, where there is a
             sum (EfficientNet).
         name: Prefix of the layers' names.
         **options: For `conv_bn` and `depthwise_bn`.
+
+    Returns:
+        Tensor `(batch, height / strides, width / strides, filters)`, sizes rounded up.
+
+    Raises:
+        ValueError: A value is out of its range, a name is not known, the block has no such place
+            for SE, or the two sides of the sum have other channels.
+        TypeError: A value is of the wrong kind.
 
     Example: EfficientNet's, whose reduction counts from the block's input.
 
@@ -132,21 +183,18 @@ def inverted_residual(
         Sandler et al., 2018, arXiv:1801.04381; Howard et al., 2019, arXiv:1905.02244; Tan and
         Le, 2019, arXiv:1905.11946.
     """
-    check_known("se_on", se_on, ("expanded", "projected"))
+    where = f" in block {name!r}"
+    check_number("drop_rate", drop_rate, 0, 1, "For no dropping, pass 0.", where)
     channels = x.shape[channel_axis()]
-    expanded = 6 * channels if expanded is None else expanded
-    options = {"activation": activation, **options}
-    place = _Placer(se, name)
+    wide = _width("expanded", expanded, 6 * channels, where)
+    place = _Placer(se, name, INVERTED_PLACES, standard="expanded")
     y = place("pre", x)
-    if expanded != channels:
-        y = conv_bn(y, expanded, name=f"{name}_1", **options)
-    y = depthwise_bn(y, kernel_size, strides, name=f"{name}_2", **options)
-    y = place("conv3x3", y)
-    if se_on == "expanded":
-        y = place("standard", y)
-    y = conv_bn(y, filters, name=f"{name}_3", **options | {"activation": None})
-    if se_on == "projected":
-        y = place("standard", y)
+    if wide != channels:
+        y = conv_bn(y, wide, activation=activation, name=f"{name}_1", **options)
+    y = depthwise_bn(y, kernel_size, strides, activation=activation, name=f"{name}_2", **options)
+    y = place("expanded", y)
+    y = conv_bn(y, filters, activation=None, name=f"{name}_3", **options)
+    y = place("projected", y)
     if strides != 1 or channels != filters:
         return place("post", y)
     if drop_rate:
@@ -155,32 +203,58 @@ def inverted_residual(
 
 
 def shuffle_unit(
-    x, filters, strides=1, *, groups=3, first_groups=None, width=None, se=None, name, **options
-):
+    x: Tensor,
+    filters: int,
+    *,
+    strides: int = 1,
+    groups: int = 3,
+    first_groups: int | None = None,
+    width: int | None = None,
+    se: SEConfig | None = None,
+    name: str,
+    **options: Any,
+) -> Tensor:
     """ShuffleNet's unit: grouped 1x1, channel shuffle, depthwise 3x3, grouped 1x1.
 
         y = relu(x + se(branch(x)))                            # strides 1
         y = relu(concatenate(average_pool(x), se(branch(x))))  # strides 2
 
     Args:
-        x: Tensor, of known height and width.
+        x: Tensor `(batch, height, width, channels)`, height and width known.
         filters: Output channels, with strides 2 counting those of the input that are passed on.
         strides: 1 or 2.
         groups: Of both 1x1 convolutions.
         first_groups: Of the first one; None for `groups`. The network's first unit has 1.
         width: Channels between; None for a quarter of `filters`.
-        se: `SEConfig` with its placement, or None.
+        se: `SEConfig`, or None. Its places are `"standard"`, on the branch before the sum or the
+            concatenation, `"pre"`, `"post"`, `"identity"`, and `"conv3x3"`, after the depthwise
+            convolution.
         name: Prefix of the layers' names.
         **options: For `conv_bn` and `depthwise_bn`.
+
+    Returns:
+        Tensor `(batch, height / strides, width / strides, filters)`, sizes rounded up.
+
+    Raises:
+        ValueError: `strides` is another number, the size is not known, `groups` does not divide
+            the channels, or as `bottleneck_block`.
+        TypeError: A value is of the wrong kind.
 
     Source:
         Zhang et al., 2017, arXiv:1707.01083, figure 2; SE's place is that of a residual block.
     """
-    width = filters // 4 if width is None else width
+    where = f" in block {name!r}"
+    if strides not in (1, 2):
+        raise ValueError(
+            f"`strides` of a shuffle unit must be 1 or 2. Received: strides={strides!r}{where}. "
+            f"For a larger step, use several units."
+        )
+    width = _width("width", width, filters // 4, where)
     branch_filters = filters if strides == 1 else filters - x.shape[channel_axis()]
-    place = _Placer(se, name)
+    place = _Placer(se, name, PLACES)
     y = place("pre", x)
-    y = conv_bn(y, width, groups=first_groups or groups, name=f"{name}_1", **options)
+    first_groups = groups if first_groups is None else first_groups
+    y = conv_bn(y, width, groups=first_groups, name=f"{name}_1", **options)
     y = shuffle_channels(y, groups, name=f"{name}_shuffle")
     y = depthwise_bn(y, 3, strides, activation=None, name=f"{name}_2", **options)
     y = place("conv3x3", y)
@@ -193,12 +267,21 @@ def shuffle_unit(
     return place("post", layers.Activation("relu", name=f"{name}_out")(y))
 
 
-def shuffle_channels(x, groups, *, name):
+def shuffle_channels(x: Tensor, groups: int, *, name: str) -> Tensor:
     """Deal the channels of each group out to all groups: (g, n) becomes (n, g).
 
-    Height and width must be known, but for one; the layers are `NAME_split`, `NAME_swap` and
-    `NAME_join`.
+    Args:
+        x: Tensor `(batch, height, width, channels)`; height or width may be unknown, not both.
+        groups: Groups of channels.
+        name: Prefix: the layers are `NAME_split`, `NAME_swap` and `NAME_join`.
+
+    Returns:
+        Tensor of the same shape.
+
+    Raises:
+        ValueError: The size is not known, or `groups` does not divide the channels.
     """
+    check_count("groups", groups, 1, "Channels are dealt out from so many groups.", f" at {name!r}")
     shape = list(x.shape[1:])
     axis = channel_axis() % 4 - 1  # without the batch
     if shape.count(None) > 1 or shape[axis] % groups:
@@ -219,19 +302,27 @@ def shuffle_channels(x, groups, *, name):
 class _Placer:
     """Applies SE at the one place that its placement names; `place(at, x)` elsewhere is `x`."""
 
-    def __init__(self, se, name):
-        self.se, self.name = se, name
+    def __init__(self, se, name, places, standard="standard"):
+        check_place(se, places, name)
+        self.se, self.name = se, f"{name}_se"
+        self.at = standard if se is None or se.placement == "standard" else se.placement
 
     def __call__(self, at, x):
-        here = self.se is not None and getattr(self.se, "placement", at) == at
-        return squeeze_excite(x, self.se if here else None, name=f"{self.name}_se")
+        return x if self.se is None or self.at != at else self.se.layer(name=self.name)(x)
+
+
+def _width(argument, width, default, where):
+    if width is None:
+        return default
+    check_count(argument, width, 1, f"For the default, {default}, leave it out.", where)
+    return width
 
 
 def _shortcut(x, filters, strides, kernel_size, name, options):
     if strides == 1 and x.shape[channel_axis()] == filters:
         return x
-    options = options | {"activation": None}
-    return conv_bn(x, filters, kernel_size, strides, name=f"{name}_shortcut", **options)
+    name = f"{name}_shortcut"
+    return conv_bn(x, filters, kernel_size, strides, activation=None, name=name, **options)
 
 
 def _add(shortcut, y, activation, place, name):

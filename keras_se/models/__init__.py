@@ -6,13 +6,21 @@ A network is rows of a frozen dataclass in the file of its family. To change one
 """
 
 import functools
+import inspect
 import json
+import math
 import numbers
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
+from typing import Any
 
 import keras
 
+from keras_se.checks import check_activation, check_count, check_flag, check_number, choices
+from keras_se.config import SEConfig
+from keras_se.counting import complexity
+from keras_se.layers import SqueezeExcite
 from keras_se.models import (
     bn_inception,
     inception_resnet_v2,
@@ -24,7 +32,14 @@ from keras_se.models import (
     shufflenet_v1,
     vgg,
 )
-from keras_se.models.base import Network, Options, preprocess, resolve_se
+from keras_se.models.base import (
+    Network,
+    Options,
+    blocks_in,
+    check_settings,
+    preprocess,
+    resolve_se,
+)
 
 _FAMILIES = (
     mobilenet_v1,
@@ -37,9 +52,11 @@ _FAMILIES = (
     inception_resnet_v2,
     segmentation,
 )
-_NETWORKS = {network.name: network for family in _FAMILIES for network in family.NETWORKS}
+_NETWORKS: dict[str, Network] = {
+    network.name: network for family in _FAMILIES for network in family.NETWORKS
+}
 
-__all__ = ["Description", "build", "count", "describe", "find", "names"]
+__all__ = ["Description", "Place", "build", "count", "describe", "find", "names", "places"]
 
 
 def names() -> list[str]:
@@ -52,53 +69,64 @@ def names() -> list[str]:
 
 
 def find(name: str | Network) -> Network:
-    """Return the record of a network: its rows, source and defaults."""
+    """Return the record of a network: its rows, source and defaults.
+
+    Raises:
+        ValueError: The name is not known; the nearest ones are told.
+    """
     if isinstance(name, Network):
         return name
-    if name not in _NETWORKS:
+    if name not in names():
         raise ValueError(
-            f"`name` must be a network that keras_se.models knows. Received: name={name!r}. "
-            f"Known: {', '.join(_NETWORKS)}."
+            f"A network must be one that keras_se.models knows. Received: {name!r}. "
+            f"{choices(name, _NETWORKS)} `keras_se.models.names()` lists them."
         )
     return _NETWORKS[name]
 
 
 def build(
-    name: str | Network,
-    se="default",
-    input_shape=None,
+    network: str | Network,
+    se: Any = "default",
+    input_shape: Sequence[int | None] | None = None,
     classes: int | None = None,
     width: float = 1.0,
     include_top: bool = True,
     features_only: bool = False,
-    classifier_activation: str | None = "softmax",
-    preprocessing=True,
-    **settings,
+    classifier_activation: Any = "softmax",
+    preprocessing: Any = True,
+    name: str | None = None,
+    **settings: Any,
 ) -> keras.Model:
     """Build a network with random weights.
 
     Args:
-        name: One of `names()`, or a record of your own: `dataclasses.replace(find(...), rows=...)`.
+        network: One of `names()`, or a record of your own:
+            `dataclasses.replace(find(...), rows=...)`.
         se: `"default"` for the paper's own squeeze-and-excitation, None for none, an `SEConfig`
-            for another one where the paper has it (everywhere if it has none), or a list of
-            these, one a row of the network.
-        input_shape: `(height, width, 3)`; None for the size of the published figures.
+            or the name of one in `keras_se.PRESETS` for another one where the paper has it
+            (everywhere if it has none), or a list of these, one a row of the network. An entry of
+            the list may be a list itself, with one of these for each block of that row.
+        input_shape: `(height, width, channels)`; None for the size of the published figures.
         classes: Number of classes; None for the published number.
         width: Multiplies the channels.
         include_top: Whether to end in scores rather than in the last feature map.
         features_only: Return the last feature map of each resolution, largest first.
         classifier_activation: Last activation; None for scores.
         preprocessing: True for a first layer that takes RGB pixels 0..255 to what the network
-            was published with, `(scale, offset)` for another one, False for none.
+            was published with, `(scale, offset)` for another one, False for none. Where images
+            have not three channels, constants published for each colour are replaced by their
+            mean.
+        name: Name of the model; None for the network's.
         settings: What the network's family accepts beside these, such as `padding="symmetric"`;
-            `find(name).settings` lists them with their defaults.
+            `find(network).settings` lists them with their defaults.
 
     Returns:
-        A functional `keras.Model`.
+        A functional `keras.Model`, for images with the channels last.
 
     Raises:
-        ValueError: The name, a setting or a value is not known.
-        TypeError: `se` is none of the above.
+        ValueError: The name, a setting or a value is not known, or the data format of Keras is
+            not `"channels_last"`.
+        TypeError: A value is of the wrong kind.
 
     Example:
 
@@ -106,19 +134,20 @@ def build(
     >>> model.output_shape
     (None, 10)
     """
-    network = find(name)
-    name = network.name
-    unknown = sorted(set(settings) - set(network.settings))
-    if unknown:
-        raise ValueError(
-            f"Settings of a network must be among those of its family. Received: {unknown} for "
-            f"{name!r}, which knows {sorted(network.settings) or 'none'}. Leave them out."
-        )
+    network = find(network)
+    _check_data_format(network)
+    _check_names(network, settings)
+    check_settings(network, settings)
+    where = f" for network {network.name!r}"
+    check_flag("include_top", include_top, where)
+    check_flag("features_only", features_only, where)
+    if classifier_activation is not None:
+        check_activation("classifier_activation", classifier_activation, where)
     options = Options(
         se=resolve_se(network, se),
-        input_shape=_checked_shape(name, input_shape or network.input_shape),
-        classes=_checked("classes", network.classes if classes is None else classes, name),
-        width=_checked("width", width, name),
+        input_shape=_checked_shape(network, input_shape),
+        classes=_checked_classes(network, classes),
+        width=_checked_width(network, width),
         classifier_activation=classifier_activation,
         settings={**network.settings, **settings},
     )
@@ -129,27 +158,112 @@ def build(
         outputs = [features[stride] for stride in sorted(features)]
     else:
         outputs = network.head(network, options, x, features) if include_top else x
-    return keras.Model(inputs, outputs, name=name)
+    return keras.Model(inputs, outputs, name=network.name if name is None else name)
 
 
-def _checked(argument, value, name):
-    if not isinstance(value, numbers.Real) or value <= 0:
+def _check_data_format(network):
+    data_format = keras.config.image_data_format()
+    if data_format != "channels_last":
         raise ValueError(
-            f"`{argument}` must be a number above 0. Received: {argument}={value!r} for network "
-            f"{name!r}. Leave it out for the published value."
+            f"Networks are built for images with the channels last. Received: "
+            f"keras.config.image_data_format() is {data_format!r}, at network {network.name!r}. "
+            f'Call keras.config.set_image_data_format("channels_last") first.'
         )
-    return value
 
 
-def _checked_shape(name, shape):
-    shape = tuple(shape)
-    sides = shape[:2]
-    if len(shape) != 3 or shape[2] is None or any(s is not None and s < 1 for s in sides):
+def _check_names(network, settings):
+    known = [*inspect.signature(build).parameters, *network.settings]
+    for name in settings:
+        if name == "weights":
+            advice = (
+                "Leave it out, and load weights into the model: keras_se.weights.load(model, path)."
+            )
+        else:
+            advice = choices(name, [n for n in known if n != "settings"])
+        if name not in network.settings:
+            raise ValueError(
+                f"Settings of a network must be among those of its family. Received: "
+                f"{name}={settings[name]!r} for {network.name!r}, which knows "
+                f"{', '.join(network.settings) or 'none'}. {advice}"
+            )
+
+
+def _checked_classes(network, classes):
+    if classes is not None:
+        advice = f"For the published {network.classes}, leave it out."
+        check_count("classes", classes, 1, advice, f" for network {network.name!r}")
+    return network.classes if classes is None else int(classes)
+
+
+def _checked_width(network, width):
+    where = f" for network {network.name!r}"
+    check_number("width", width, 0, math.inf, "For the published channels, pass width=1.0.", where)
+    if not width:
+        raise ValueError(
+            f"`width` must be above 0: it multiplies the channels. Received: width={width!r}"
+            f"{where}. For half the channels, pass width=0.5."
+        )
+    return width
+
+
+def _checked_shape(network, shape) -> Any:
+    def is_size(value):
+        integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        return integer and int(value) > 0
+
+    if shape is None:
+        return network.input_shape
+    sizes = tuple(shape) if isinstance(shape, Iterable) else ()
+    known = [size for size in sizes if size is not None]
+    if len(sizes) != 3 or sizes[2] is None or not all(map(is_size, known)):
         raise ValueError(
             f"`input_shape` must be (height, width, channels), channels known. Received: "
-            f"input_shape={shape} for network {name!r}. For colour images, pass (224, 224, 3)."
+            f"input_shape={shape!r} for network {network.name!r}. For colour images, pass "
+            f"(224, 224, 3); for any size, (None, None, 3)."
         )
-    return shape
+    height, width, channels = (None if size is None else int(size) for size in sizes)
+    return height, width, channels
+
+
+@dataclass(frozen=True)
+class Place:
+    """A block of a network where squeeze-and-excitation (SE) can stand.
+
+    Args:
+        row: Index of its row in the network.
+        block: Index of the block in that row.
+        layer: Name of the SE layer there.
+        channels: Channels that SE rescales with `placement="standard"`, at width 1; in inverted
+            residuals those of the expanded tensor.
+        projected: Channels with `placement="projected"`; None where the block has no such place.
+    """
+
+    row: int
+    block: int
+    layer: str
+    channels: int
+    projected: int | None = None
+
+
+def places(network: str | Network) -> tuple[Place, ...]:
+    """List each block of a network where `build(se=...)` can put SE, in order.
+
+    >>> places("mobilenet_v3_small")[1]
+    Place(row=1, block=0, layer='block_1_se', channels=72, projected=24)
+    """
+    network = find(network)
+    settings: dict[str, Any] = {"encoder_se": None} if "encoder_se" in network.settings else {}
+    model = build(network, [SEConfig()] * len(network.rows), include_top=False, **settings)
+    layers: list[Any] = [layer for layer in model.layers if isinstance(layer, SqueezeExcite)]
+    blocks = [(i, j) for i, row in enumerate(network.rows) for j in range(blocks_in(row))]
+    found = []
+    for (row, block), layer in zip(blocks, layers, strict=True):
+        projected: Any = None
+        if "projected" in network.places:
+            projected = model.get_layer(layer.name.removesuffix("_se") + "_3_conv")
+        filters = projected and projected.filters
+        found.append(Place(row, block, layer.name, layer.expand.filters, filters))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -171,7 +285,7 @@ class Description:
     macs: int
     se_params: int
     se_macs: int
-    input_shape: tuple
+    input_shape: tuple[int, int, int]
     source: str
 
     @property
@@ -184,12 +298,12 @@ class Description:
         """Fraction of the multiply-adds that belongs to squeeze-and-excitation."""
         return self.se_macs / self.macs
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain values."""
         return asdict(self)
 
 
-def describe(name: str) -> Description:
+def describe(name: str | Network) -> Description:
     """Return a network's figures, from the table beside this file where it has them.
 
     >>> describe("mobilenet_v3_small").params
@@ -204,8 +318,6 @@ def describe(name: str) -> Description:
 
 def count(name: str | Network) -> Description:
     """Build a network and count it; what `describe` has in its table must equal this."""
-    from keras_se.complexity import complexity
-
     network = find(name)
     counted = complexity(build(network))
     return Description(

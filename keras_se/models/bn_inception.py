@@ -11,7 +11,15 @@ import keras
 
 from keras_se import blocks
 from keras_se.config import PAPER
-from keras_se.models.base import IMAGENET_NORMALIZED, Network, pool_and_classify, round_channels
+from keras_se.models.base import (
+    IMAGENET_NORMALIZED,
+    Features,
+    Network,
+    Options,
+    Tensor,
+    pool_and_classify,
+    round_channels,
+)
 
 _conv = partial(blocks.conv_bn, epsilon=1e-5, padding="symmetric")
 
@@ -54,7 +62,7 @@ ROWS = (
 )
 
 
-def body(network, options, x):
+def body(network: Network, options: Options, x: Tensor) -> tuple[Tensor, Features]:
     """Stem of two convolutions and two poolings, ten modules.
 
     Source:
@@ -73,7 +81,7 @@ def body(network, options, x):
     x = features[4] = _conv(x, channels(192), 3, name="conv2")
     x = blocks.pool(x, name="pool2")
     stride = 8
-    for row, se in zip(network.rows, options.se, strict=True):
+    for row, (se,) in zip(network.rows, options.se, strict=True):
         last = 1 if row.one else 2
         branches = [
             [_step(channels, row.three[0]), _step(channels, row.three[1], 3, last)],

@@ -12,7 +12,14 @@ import keras
 
 from keras_se import blocks
 from keras_se.config import PAPER
-from keras_se.models.base import Network, pool_and_classify, round_channels
+from keras_se.models.base import (
+    Features,
+    Network,
+    Options,
+    Tensor,
+    pool_and_classify,
+    round_channels,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Module:
     """
 
     name: str
-    branches: tuple
+    branches: tuple[tuple[Step, ...], ...]
     repeat: int = 1
     scale: float = 0.0
     activation: str | None = "relu"
@@ -121,17 +128,17 @@ ROWS = (
 )
 
 
-def body(network, options, x):
+def body(network: Network, options: Options, x: Tensor) -> tuple[Tensor, Features]:
     """Stem, modules, last convolution of 1536 channels."""
     features, stride = {}, 1
     for index, step in enumerate(STEM, start=1):
         if step.stride == 2:
             features[stride], stride = x, stride * 2
         x = _apply(step, options, x, f"stem_{index}")
-    for row, se in zip(network.rows, options.se, strict=True):
+    for row, row_se in zip(network.rows, options.se, strict=True):
         if not row.scale and row.branches[-1] == _POOL:
             features[stride], stride = x, stride * 2
-        for repeat in range(1, row.repeat + 1):
+        for repeat, se in enumerate(row_se, start=1):
             name = row.name if row.repeat == 1 else f"{row.name}_{repeat}"
             x = _module(row, options, x, se, name)
     out = round_channels(1536 * options.width)
@@ -169,7 +176,7 @@ def _apply(step, options, x, name):
     return blocks.conv_bn(x, out, step.kernel, step.stride, padding=step.padding, name=name)
 
 
-def creation_order(network) -> list[str]:
+def creation_order(network: Network) -> list[str]:
     """Name the convolutions that `keras.applications` only numbers, in its order."""
     names = [f"stem_{index}" for index, step in enumerate(STEM, start=1) if step.out]
     for row in network.rows:

@@ -7,12 +7,17 @@ Tan and Le, 2019, "EfficientNet", arXiv:1905.11946, table 1.
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from keras_se import blocks
+from keras_se.blocks.residual import INVERTED_PLACES
 from keras_se.config import EFFICIENTNET, SEConfig
 from keras_se.models.base import (
     IMAGENET_NORMALIZED,
+    Features,
     Network,
+    Options,
+    Tensor,
     pool_and_classify,
     round_channels,
 )
@@ -102,7 +107,7 @@ EFFICIENTNET_B0 = (
 )
 
 
-def body(network, options, x):
+def body(network: Inverted, options: Options, x: Tensor) -> tuple[Tensor, Features]:
     """Stem of 32 channels, stages, last convolution of 1280.
 
     Source:
@@ -111,7 +116,7 @@ def body(network, options, x):
         expanded tensor.
     """
     settings = options.settings
-    common = {
+    common: dict[str, Any] = {
         "activation": network.activation,
         "padding": settings["padding"],
         "momentum": network.momentum,
@@ -120,16 +125,15 @@ def body(network, options, x):
     x = blocks.conv_bn(x, round_channels(32 * ends), 3, 2, name="stem", **common)
     features, stride, index = {2: x}, 2, 0
     total = sum(row.repeat for row in network.rows)
-    for stage, (row, se) in enumerate(zip(network.rows, options.se, strict=True), start=1):
-        for repeat in range(row.repeat):
+    for stage, (row, row_se) in enumerate(zip(network.rows, options.se, strict=True), start=1):
+        for repeat, se in enumerate(row_se):
             x = blocks.inverted_residual(
                 x,
                 round_channels(row.out * options.width),
-                1 if repeat else row.stride,
+                strides=1 if repeat else row.stride,
                 expanded=x.shape[-1] * row.expansion,
                 kernel_size=row.kernel,
                 se=se,
-                se_on=settings["se_on"],
                 drop_rate=settings.get("drop_connect", 0.0) * index / total,
                 name=network.block_name.format(
                     stage=stage, letter=chr(ord("a") + repeat), index=index
@@ -144,7 +148,7 @@ def body(network, options, x):
     return x, features
 
 
-_MOBILE = {"padding": "same", "se_on": "expanded"}
+_MOBILE = {"padding": "same"}
 
 NETWORKS = (
     Inverted(
@@ -153,6 +157,7 @@ NETWORKS = (
         rows=MOBILENET_V2,
         body=body,
         head=pool_and_classify,
+        places=INVERTED_PLACES,
         momentum=0.999,
         last_narrows=False,
         dropout=0.2,
@@ -164,6 +169,7 @@ NETWORKS = (
         rows=MNASNET_A1,
         body=body,
         head=pool_and_classify,
+        places=INVERTED_PLACES,
         activation="relu",
         last_narrows=False,
         dropout=0.2,
@@ -175,6 +181,7 @@ NETWORKS = (
         rows=EFFICIENTNET_B0,
         body=body,
         head=pool_and_classify,
+        places=INVERTED_PLACES,
         preprocessing=IMAGENET_NORMALIZED,
         activation="silu",
         block_name="block{stage}{letter}",
@@ -187,6 +194,7 @@ NETWORKS = (
         rows=tuple(dataclasses.replace(row, ratio=None) for row in EFFICIENTNET_B0),
         body=body,
         head=pool_and_classify,
+        places=INVERTED_PLACES,
         preprocessing=(1 / 128, -127 / 128),
         block_name="block{stage}{letter}",
         fixed_ends=True,

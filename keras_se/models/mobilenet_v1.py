@@ -10,7 +10,7 @@ import keras
 
 from keras_se import blocks
 from keras_se.config import PAPER
-from keras_se.models.base import Network, classify
+from keras_se.models.base import Features, Network, Options, Tensor, classify
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ ROWS = (
 )
 
 
-def body(network, options, x):
+def body(network: Network, options: Options, x: Tensor) -> tuple[Tensor, Features]:
     """Stem of 32 channels, thirteen separable blocks.
 
     Source:
@@ -59,13 +59,13 @@ def body(network, options, x):
 
     x = blocks.conv_bn(x, channels(32), 3, 2, activation="relu6", padding=padding, name="conv")
     features, stride, index = {2: x}, 2, 0
-    for row, se in zip(network.rows, options.se, strict=True):
-        for repeat in range(row.repeat):
+    for row, row_se in zip(network.rows, options.se, strict=True):
+        for repeat, se in enumerate(row_se):
             index += 1
             x = blocks.separable_block(
                 x,
                 channels(row.out),
-                1 if repeat else row.stride,
+                strides=1 if repeat else row.stride,
                 se=se,
                 padding=padding,
                 name=f"block_{index}",
@@ -75,7 +75,7 @@ def body(network, options, x):
     return x, features
 
 
-def head(network, options, x, features):
+def head(network: Network, options: Options, x: Tensor, features: Features) -> Tensor:
     """Pool and classify with a 1x1 convolution."""
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="avg_pool")(x)
     x = keras.layers.Dropout(network.dropout, name="dropout")(x)

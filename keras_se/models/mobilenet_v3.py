@@ -4,15 +4,24 @@ Howard et al., 2019, "Searching for MobileNetV3", arXiv:1905.02244, tables 1 and
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
 from keras_se import blocks
+from keras_se.blocks.residual import INVERTED_PLACES
 from keras_se.config import MOBILENET_V3
-from keras_se.models.base import Network, classify, round_channels
+from keras_se.models.base import (
+    Features,
+    Network,
+    Options,
+    Tensor,
+    classify,
+    round_channels,
+)
 
 _SOURCE = "arXiv:1905.02244, tables 1 and 2"
-_NORM = {"epsilon": 1e-3, "momentum": 0.999}
+_NORM: dict[str, Any] = {"epsilon": 1e-3, "momentum": 0.999}
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class MobileNetV3(Network):
     minimalistic: bool = False
 
 
-def body(network, options, x):
+def body(network: MobileNetV3, options: Options, x: Tensor) -> tuple[Tensor, Features]:
     """Stem, blocks, last convolution.
 
     Source:
@@ -102,7 +111,7 @@ def body(network, options, x):
     padding = options.settings["padding"]
     x = blocks.conv_bn(x, network.stem, 3, 2, activation=hs, padding=padding, name="conv", **_NORM)
     features, reached, dilation, came_in = {2: x}, 2, 1, network.stem
-    for index, (row, se) in enumerate(zip(network.rows, options.se, strict=True)):
+    for index, (row, (se,)) in enumerate(zip(network.rows, options.se, strict=True)):
         stride = row.stride
         if reached * stride > options.settings["output_stride"]:
             stride, dilation = 1, dilation * stride
@@ -110,11 +119,10 @@ def body(network, options, x):
         x = blocks.inverted_residual(
             x,
             round_channels(row.out * options.width),
-            stride,
+            strides=stride,
             expanded=_expanded(x, row, came_in),
             kernel_size=3 if network.minimalistic else row.kernel,
             se=se,
-            se_on=options.settings["se_on"],
             activation=RE if network.minimalistic else row.activation,
             padding=padding,
             dilation=dilation,
@@ -136,7 +144,7 @@ def _expanded(x, row, came_in):
     )
 
 
-def head(network, options, x, features):
+def head(network: MobileNetV3, options: Options, x: Tensor, features: Features) -> Tensor:
     """Pool, widen, classify: two 1x1 convolutions, so that no batch-dependent reshape is needed."""
     last = round_channels(network.last * max(options.width, 1.0))
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="avg_pool")(x)
@@ -159,7 +167,8 @@ def _network(name, rows, last, minimalistic=False):
         last=last,
         minimalistic=minimalistic,
         dropout=0.2,
-        settings={"padding": "same", "output_stride": 32, "se_on": "expanded"},
+        places=INVERTED_PLACES,
+        settings={"padding": "same", "output_stride": 32},
     )
 
 

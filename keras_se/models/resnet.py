@@ -7,14 +7,27 @@ Hu et al., 2018, arXiv:1709.01507, table 1 and section 6.5 of the appendix.
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
 from keras_se import blocks
+from keras_se.blocks.residual import PLACES
 from keras_se.config import PAPER
-from keras_se.models.base import IMAGENET_NORMALIZED, Network, pool_and_classify, round_channels
+from keras_se.models.base import (
+    IMAGENET_NORMALIZED,
+    Features,
+    Network,
+    Options,
+    Tensor,
+    pool_and_classify,
+    round_channels,
+)
 
-_NORM = {"epsilon": 1.001e-5, "padding": "symmetric"}  # epsilon: keras.applications' ResNets
+_NORM: dict[str, Any] = {
+    "epsilon": 1.001e-5,
+    "padding": "symmetric",
+}  # epsilon: keras.applications' ResNets
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,7 @@ class ResNet(Network):
     """
 
     bottleneck: bool = True
-    stem: tuple = ((64, 7, 2),)
+    stem: tuple[tuple[int, int, int], ...] = ((64, 7, 2),)
 
 
 def _rows(repeats, expansion=4, **columns):
@@ -91,7 +104,7 @@ SENET_154 = (
 )
 
 
-def body(network, options, x):
+def body(network: ResNet, options: Options, x: Tensor) -> tuple[Tensor, Features]:
     """Stem, pooling, four stages of residual blocks.
 
     `stride_in` says which convolution of a bottleneck strides: `"1x1"`, the first, as in the
@@ -109,22 +122,23 @@ def body(network, options, x):
         name = "conv1" if len(network.stem) == 1 else f"conv1_{index}"
         x = blocks.conv_bn(x, channels(out), kernel, stride, name=name, **_NORM)
     features = {2: x}
-    if settings["pool"] == "symmetric":
-        x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)  # zeros do, after a ReLU
-    padding = "valid" if settings["pool"] == "symmetric" else "same"
-    x = keras.layers.MaxPooling2D(3, 2, padding, name="pool1_pool")(x)
+    # Zeros do as padding, after a ReLU. "same" would pad odd sizes on both sides.
+    sides = 1 if settings["pool"] == "symmetric" else ((0, 1), (0, 1))
+    x = keras.layers.ZeroPadding2D(sides, name="pool1_pad")(x)
+    x = keras.layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
     reached = 4
-    for index, (row, se) in enumerate(zip(network.rows, options.se, strict=True), start=2):
-        for repeat in range(row.repeat):
+    for index, (row, row_se) in enumerate(zip(network.rows, options.se, strict=True), start=2):
+        for repeat, se in enumerate(row_se):
             stride = 1 if repeat else row.stride
             name = f"conv{index}_block{repeat + 1}"
             if not network.bottleneck:
-                x = blocks.basic_block(x, channels(row.out), stride, se=se, name=name, **_NORM)
+                out = channels(row.out)
+                x = blocks.basic_block(x, out, strides=stride, se=se, name=name, **_NORM)
                 continue
             x = blocks.bottleneck_block(
                 x,
                 channels(row.out),
-                stride,
+                strides=stride,
                 se=se,
                 width=channels(row.width or row.out // 4),
                 first_width=row.first_width and channels(row.first_width),
@@ -148,6 +162,7 @@ def _pair(name, source, rows, stride_in="3x3", **fields):
         body=body,
         head=pool_and_classify,
         preprocessing=IMAGENET_NORMALIZED,
+        places=PLACES,
         settings={"stride_in": stride_in, "pool": "symmetric"},
         **fields,
     )
@@ -166,6 +181,7 @@ _SENET = ResNet(
     preprocessing=IMAGENET_NORMALIZED,
     stem=((64, 3, 2), (64, 3, 1), (128, 3, 1)),
     dropout=0.2,
+    places=PLACES,
     settings={"stride_in": "3x3", "pool": "end"},
 )
 

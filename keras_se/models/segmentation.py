@@ -6,13 +6,24 @@ Howard et al., 2019, "Searching for MobileNetV3", arXiv:1905.02244, section 6.4 
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
 from keras_se import blocks
+from keras_se.checks import check_known
 from keras_se.config import SEConfig
 from keras_se.models import inverted, mobilenet_v1, mobilenet_v3, shufflenet_v1
-from keras_se.models.base import Network, Options, classify, resolve_se, round_channels
+from keras_se.models.base import (
+    Features,
+    Network,
+    Options,
+    Preprocessing,
+    Tensor,
+    classify,
+    resolve_se,
+    round_channels,
+)
 
 ENCODERS = {
     network.name: network
@@ -50,22 +61,18 @@ UNET = (
 class UNet(Network):
     """A U-Net, which expects the pixels that its encoder does."""
 
-    def expects(self, settings):
+    def expects(self, settings: dict[str, Any]) -> Preprocessing:
         """Return the `(scale, offset)` of the encoder."""
         return _encoder(settings).preprocessing
 
 
 def _encoder(settings):
     name = settings["encoder"]
-    if name not in ENCODERS:
-        raise ValueError(
-            f"`encoder` must be a mobile network. Received: encoder={name!r}. "
-            f"Choose from {', '.join(ENCODERS)}."
-        )
+    check_known("encoder", name, ENCODERS, "U-Nets stand on mobile networks.")
     return ENCODERS[name]
 
 
-def unet_body(network, options, x):
+def unet_body(network: Network, options: Options, x: Tensor) -> tuple[Tensor, Features]:
     """Encoder, then one decoder block a resolution.
 
     Source:
@@ -76,11 +83,13 @@ def unet_body(network, options, x):
     encoder = _encoder(settings)
     _check_size(network, options, 32)
     inner = dataclasses.replace(
-        options, se=resolve_se(encoder, settings["encoder_se"]), settings=encoder.settings
+        options,
+        se=resolve_se(encoder, settings["encoder_se"], "encoder_se"),
+        settings=encoder.settings,
     )
     x, skips = encoder.body(encoder, inner, x)
     features = {}
-    for row, se in zip(network.rows, options.se, strict=True):
+    for row, (se,) in zip(network.rows, options.se, strict=True):
         x = features[row.stride] = blocks.unet_decoder(
             x,
             skips.get(row.stride),
@@ -92,19 +101,22 @@ def unet_body(network, options, x):
     return x, features
 
 
-def unet_head(network, options, x, features):
+def unet_head(network: Network, options: Options, x: Tensor, features: Features) -> Tensor:
     """Classify each pixel."""
     x = keras.layers.Conv2D(options.classes, 3, padding="same", name="logits")(x)
     return classify(options, x)
 
 
-def lraspp_body(network, options, x):
+def lraspp_body(
+    network: mobilenet_v3.MobileNetV3, options: Options, x: Tensor
+) -> tuple[Tensor, Features]:
     """MobileNetV3 dilated to stride 16."""
     _check_size(network, options, 16)
-    return mobilenet_v3.body(network, options, x)
+    dilated = options.settings | {"output_stride": 16}
+    return mobilenet_v3.body(network, dataclasses.replace(options, settings=dilated), x)
 
 
-def lraspp_head(network, options, x, features):
+def lraspp_head(network: Network, options: Options, x: Tensor, features: Features) -> Tensor:
     """Gate the deep features by their mean, add the scores of the finer ones, resize.
 
     Source:
@@ -148,7 +160,7 @@ def _lraspp(name, encoder):
         input_shape=(512, 512, 3),
         classes=21,
         dropout=0.0,
-        settings=_V3[encoder].settings | {"output_stride": 16},
+        settings={k: v for k, v in _V3[encoder].settings.items() if k != "output_stride"},
     )
 
 

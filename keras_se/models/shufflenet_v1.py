@@ -7,8 +7,16 @@ import dataclasses
 from dataclasses import dataclass
 
 from keras_se import blocks
+from keras_se.blocks.residual import PLACES
 from keras_se.config import PAPER
-from keras_se.models.base import Network, pool_and_classify, round_channels
+from keras_se.models.base import (
+    Features,
+    Network,
+    Options,
+    Tensor,
+    pool_and_classify,
+    round_channels,
+)
 
 _GROUPS = 3
 
@@ -38,7 +46,7 @@ ROWS = (
 )
 
 
-def body(network, options, x):
+def body(network: Network, options: Options, x: Tensor) -> tuple[Tensor, Features]:
     """Stem of 24 channels, pooling, three stages."""
 
     def channels(n):
@@ -48,12 +56,12 @@ def body(network, options, x):
     x = blocks.conv_bn(x, channels(24), 3, 2, padding=padding, name="conv1")
     features = {2: x}
     x = blocks.pool(x, name="pool1")
-    for index, (row, se) in enumerate(zip(network.rows, options.se, strict=True), start=2):
-        for repeat in range(row.repeat):
+    for index, (row, row_se) in enumerate(zip(network.rows, options.se, strict=True), start=2):
+        for repeat, se in enumerate(row_se):
             x = blocks.shuffle_unit(
                 x,
                 channels(row.out),
-                1 if repeat else 2,
+                strides=1 if repeat else 2,
                 groups=_GROUPS,
                 first_groups=_GROUPS if repeat else row.first_groups,
                 se=se,
@@ -70,6 +78,7 @@ _PLAIN = Network(
     rows=ROWS,
     body=body,
     head=pool_and_classify,
+    places=PLACES,
     settings={"padding": "same"},
 )
 

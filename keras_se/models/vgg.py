@@ -6,12 +6,21 @@ Simonyan and Zisserman, 2015, arXiv:1409.1556, table 1, column D.
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
 from keras_se import blocks
 from keras_se.config import PAPER
-from keras_se.models.base import IMAGENET_NORMALIZED, Network, classify, round_channels
+from keras_se.models.base import (
+    IMAGENET_NORMALIZED,
+    Features,
+    Network,
+    Options,
+    Tensor,
+    classify,
+    round_channels,
+)
 
 
 @dataclass(frozen=True)
@@ -38,27 +47,30 @@ ROWS = (
 )
 
 
-def body(network, options, x):
+def body(network: Network, options: Options, x: Tensor) -> tuple[Tensor, Features]:
     """Five blocks of convolutions, each ended by a pooling.
 
     Source:
         BatchNorm after each convolution, as in the SE paper's VGG-16; the original has none.
     """
     features = {}
-    for index, (row, se) in enumerate(zip(network.rows, options.se, strict=True), start=1):
+    for index, (row, row_se) in enumerate(zip(network.rows, options.se, strict=True), start=1):
         out = round_channels(row.out * options.width)
-        x = blocks.vgg_block(x, out, row.repeat, se=se, name=f"block{index}")
+        for i, se in enumerate(row_se, start=1):
+            x = blocks.conv_bn(x, out, 3, se=se, name=f"block{index}_{i}")
+        x = blocks.pool(x, 2, 2, padding="valid", name=f"block{index}_pool")
         features[2**index] = x
     return x, features
 
 
-def head(network, options, x, features):
+def head(network: Network, options: Options, x: Tensor, features: Features) -> Tensor:
     """Two dense layers of 4096, and the classifier; they fix the size of the image."""
     x = keras.layers.Flatten(name="flatten")(x)
+    initializer: Any = _glorot_uniform_in_parts
     for name in ("fc1", "fc2"):
         units = round_channels(4096 * options.width)
         dense = keras.layers.Dense(
-            units, activation="relu", kernel_initializer=_glorot_uniform_in_parts, name=name
+            units, activation="relu", kernel_initializer=initializer, name=name
         )
         x = dense(x)
         dense.kernel_initializer = keras.initializers.GlorotUniform()  # what is saved
@@ -67,7 +79,7 @@ def head(network, options, x, features):
     return classify(options, x)
 
 
-def _glorot_uniform_in_parts(shape, dtype=None):
+def _glorot_uniform_in_parts(shape, dtype=None) -> Any:
     """Keras's GlorotUniform, which needs three times the memory of fc1's 103 million weights."""
     limit = math.sqrt(6 / sum(shape))
     rows = 2048

@@ -138,7 +138,8 @@ class ModelTimings(Record):
         partitions: Pieces that the runtime's delegate took.
         size_bytes: Length of the file.
         sha256: Fingerprint of the file.
-        output_error: Mean difference from the expected outputs on the fixed input, over their span.
+        output_error: Distance from the expected outputs on the fixed input, over the distance that
+            those have from their mean.
         load_ms: Time to load the file and allocate its tensors.
         control_of: Name of the model this is a second copy of (the A/A control).
         first_ms: Time of the very first inference.

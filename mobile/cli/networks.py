@@ -66,7 +66,7 @@ def build(
     )
     if weights is not None:
         console.show(str(keras_se.weights.load(model, weights, transfer=True)))
-    keras_files.save_model(model, output)
+    keras_files.save(model, output)
     console.show(str(keras_se.complexity(model)))
 
 

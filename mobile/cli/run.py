@@ -9,11 +9,14 @@ from mobile.cli.app import (
     Data,
     Engine,
     Method,
+    Se,
     Seed,
     Target,
     Threads,
     keras_command,
+    one_of,
 )
+from mobile.pipeline.training import AUGMENTATIONS
 
 
 @keras_command
@@ -22,7 +25,7 @@ def run(
     network: Annotated[str, typer.Option(help="A network of `keras-se models`.")] = (
         "mobilenet_v3_small"
     ),
-    se: Annotated[str, typer.Option(help="Squeeze-and-excitation of the mobile one.")] = "mobile",
+    se: Se = "mobile",
     reduction: Annotated[float | None, typer.Option(help="Change the preset's reduction.")] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of the images.")] = None,
     width: Annotated[float | None, typer.Option(help="Multiplies the channels.")] = None,
@@ -35,7 +38,10 @@ def run(
     qat_learning_rate: Annotated[
         float | None, typer.Option(help="The same for quantisation-aware training.")
     ] = None,
-    augment: Annotated[str | None, typer.Option(help="none, shift or photo.")] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(help=f"{one_of(AUGMENTATIONS)}. Default: shift for the digits, else photo."),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Weights to start from, by layer name.")
     ] = None,
@@ -60,7 +66,34 @@ def run(
 ):
     """Train, quantise, verify, time and report a network, one with server SE, and one without."""
     import mobile
-    from mobile import progress
+    from mobile.progress import Progress
 
-    settings = {k: v for k, v in locals().items() if k not in ("mobile", "progress")}
-    mobile.run(**settings, progress=progress.Progress(), show=True)
+    mobile.run(
+        data=data,
+        output=output,
+        name=name,
+        overwrite=overwrite,
+        resume=resume,
+        progress=Progress(),
+        show=True,
+        network=network,
+        se=se,
+        reduction=reduction,
+        size=size,
+        width=width,
+        epochs=epochs,
+        qat_epochs=qat_epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        qat_learning_rate=qat_learning_rate,
+        augment=augment,
+        weights=weights,
+        engine=engine,
+        target=target,
+        method=method,
+        validation_split=validation_split,
+        strict=strict,
+        threads=threads,
+        runs=runs,
+        seed=seed,
+    )

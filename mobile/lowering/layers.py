@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 
 _serializable = keras.saving.register_keras_serializable(package="mobile")
 
@@ -38,7 +39,8 @@ class ScaleMap(keras.layers.Layer):
         self.values = values
 
     def call(self, x):
-        return x * keras.ops.convert_to_tensor(self.values, dtype=x.dtype)[None, :, :, None]
+        values = np.asarray(self.values, "float32")[None, :, :, None]
+        return x * keras.ops.cast(values, x.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -91,3 +93,18 @@ class DepthToSpace(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "block_size": self.block_size}
+
+
+@_serializable
+class ApproximateGelu(keras.layers.Layer):
+    """GELU by its hyperbolic tangent: `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))`.
+
+    Source:
+        Hendrycks and Gimpel, 2016, arXiv:1606.08415, section 2.
+    """
+
+    def call(self, x):
+        return keras.ops.gelu(x, approximate=True)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

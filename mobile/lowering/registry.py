@@ -1,25 +1,61 @@
 """The rules: what the walk does at each class of layer and each `keras.ops` operation.
 
 A rule is a function of the walk, the node, and the node's arguments with a `Value` in the place of
-each tensor; it returns the `Value` (or the list of them) of its output.
+each tensor; it returns the `Value` (or the list of them) of its output. It declares the settings
+that it reads: any other one away from its default is refused, by name, before the rule is asked.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_se.graph import open_layer
-from mobile.lowering.values import Value
+from keras_se.graph import Node, open_layer
 
-RULES: dict[type | str, Callable] = {}  # layers by class; operations, not public, by class name
+
+@dataclass(frozen=True)
+class Rule:
+    """What the walk does at one class of layer or operation.
+
+    Args:
+        function: Called with the walk, the node, and the node's arguments.
+        reads: The settings that it handles, whatever their value.
+        layer: The class whose constructor says which settings there are; None of an operation.
+    """
+
+    function: Callable
+    reads: frozenset[str]
+    layer: type | None = None
+
+    def apply(self, low, node: Node, *args, **kwargs):
+        """Call the function, after a check of the node's settings."""
+        self._check(node)
+        return self.function(low, node, *args, **kwargs)
+
+    def _check(self, node):
+        operation = node.operation
+        config = operation.get_config() if self.layer else vars(operation)
+        for name, usual in settings_of(self.layer or type(operation)).items():
+            value = config.get(name, usual)
+            if name == "data_format" and value == "channels_first":
+                raise unsupported(node, "data_format='channels_first'", "Build it channels_last.")
+            if name in self.reads or name == "data_format" or _plain(value) == _plain(usual):
+                continue
+            raise unsupported(node, f"{name}={value!r}", f"Leave it at the usual {name}={usual!r}.")
+
+
+#: Layers by class; operations, whose classes are not public, by the name of their class.
+RULES: dict[type | str, Rule] = {}
 _USER_RULES: dict[type, Callable] = {}
 
 
-def lowering_rule(layer_class: type):
+def lowering_rule(layer_class: type) -> Callable[[Callable], Callable]:
     """Register what a layer of your own computes, written in Keras layers and operations.
 
     The decorated function takes the layer and its symbolic inputs and returns symbolic outputs;
@@ -54,28 +90,38 @@ def lowering_rule(layer_class: type):
     return register
 
 
-def opener(operation):
+def opener(operation: keras.Operation, path: str) -> Callable | None:
     """For `graph.trace`: None where there is a rule, else how to open the operation."""
     if type(operation) in _USER_RULES:
-        return partial(_USER_RULES[type(operation)], operation)
-    if rule_for(operation):
+        return functools.partial(_USER_RULES[type(operation)], operation)
+    if _found(operation):
         return None
     if isinstance(operation, keras.layers.Layer):
-        return partial(open_layer, operation)
+        return functools.partial(open_layer, operation)
+    inside = f" of layer {path.rpartition('/')[0]!r}" if "/" in path else ""
     raise TypeError(
         f"Every operation must have an exact equal for the target. `keras.ops` operation "
-        f"{type(operation).__name__} ({operation.name!r}) has none here. Replace it by layers or "
-        "operations that have, or put it in a layer with a rule: `@mobile.lowering_rule(Layer)`."
+        f"{type(operation).__name__} ({operation.name!r}){inside} has none here. Replace it by "
+        "layers or operations that have, or put it in a layer with a rule: "
+        "`@mobile.lowering_rule(Layer)`."
     )
 
 
-def rule_for(operation):
-    """The rule of an operation, or None."""
+def rule_for(operation: keras.Operation) -> Rule:
+    """The rule of an operation that `opener` kept."""
+    found = _found(operation)
+    assert found is not None
+    return RULES[found]
+
+
+def _found(operation):
+    """The key of an operation's rule, or None."""
     if not isinstance(operation, keras.layers.Layer):
-        return RULES.get(type(operation).__name__)
+        name = type(operation).__name__
+        return name if name in RULES else None
     for kind in type(operation).__mro__:
         if kind in RULES:
-            return RULES[kind]
+            return kind
         if not kind.__module__.startswith("keras.") and {"call", "convolution_op"} & set(
             vars(kind)
         ):
@@ -83,18 +129,42 @@ def rule_for(operation):
     return None
 
 
-def rule(*kinds):
-    """Register the decorated function for layer classes and operation names."""
+def rule(*kinds: type | str, reads: tuple[str, ...] = ()) -> Callable[[Callable], Callable]:
+    """Register the decorated function for layer classes and operation names.
+
+    Args:
+        *kinds: Classes of layers, and names of the classes of operations.
+        reads: Settings, arguments of their constructors, that the function handles.
+    """
 
     def register(function):
         for kind in kinds:
-            RULES[kind] = function
+            layer = kind if isinstance(kind, type) else None
+            RULES[kind] = Rule(function, frozenset(reads), layer)
         return function
 
     return register
 
 
-def unsupported(node, setting, advice):
+@functools.cache
+def settings_of(kind: type) -> dict[str, Any]:
+    """The arguments of a constructor that change what is computed, with their usual values."""
+    found = inspect.signature(kind.__init__).parameters.values()
+    named = [p for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return {p.name: p.default for p in named[1:] if not _of_training(p.name)}
+
+
+def _of_training(name):
+    """Whether a setting names things, starts weights or acts in training only."""
+    ends = ("_initializer", "_regularizer", "_constraint")
+    return name in ("name", "dtype", "autocast", "trainable", "seed") or name.endswith(ends)
+
+
+def _plain(value):
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+def unsupported(node: Node, setting: str, advice: str) -> ValueError:
     """The error of a layer whose setting has no exact equal."""
     return ValueError(
         f"Every layer must have an exact equal for the target. {type(node.operation).__name__} "
@@ -102,14 +172,12 @@ def unsupported(node, setting, advice):
     )
 
 
-def constant_of(x):
-    """The value of a number, array or variable, or None for a `Value`."""
-    if isinstance(x, Value):
-        return None
+def constant_of(x: Any) -> np.ndarray:
+    """The value of a number, array or variable: of what is no `Value`."""
     return np.asarray(keras.ops.convert_to_numpy(x), "float64")
 
 
-def as_channels(constant, node):
+def as_channels(constant: np.ndarray, node: Node) -> float | np.ndarray:
     """A constant as a number or a vector of channels."""
     squeezed = np.squeeze(constant)
     if squeezed.ndim == 0:

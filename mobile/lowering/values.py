@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ class Linear:
     name: str
     options: dict
     activation: str | None = None  # None, "relu" or "relu6"
+    trains: bool = False  # whether a weight in it is trainable
 
     def scaled(self, gain, offset=0.0) -> Linear:
         """This convolution with each output times `gain` plus `offset`, by number or channel."""
@@ -60,6 +62,9 @@ class Preprocess:
     name: str = "rescaling"
 
 
+P = TypeVar("P", Linear, Concat, Pad, Preprocess)
+
+
 @dataclass
 class Value:
     """What the walk knows of one tensor of the old model: the truth is `tensor * scale`."""
@@ -72,14 +77,17 @@ class Value:
     fuses: bool = False  # the operator behind it takes a ReLU in
 
     @property
-    def positive(self) -> bool:
-        """Whether the scale commutes with ReLU and maximum."""
-        return bool(np.all(np.asarray(self.scale) > 0))
+    def commutes(self) -> bool:
+        """Whether the scale may stand before or behind a ReLU or a maximum: none is negative."""
+        return bool(np.all(np.asarray(self.scale) >= 0))
 
-    def waits_as(self, kind) -> bool:
-        """Whether it is a pending `kind` that nothing else reads, so that it may be changed."""
-        return isinstance(self.pending, kind) and self.tensor is None and self.single
+    def waiting(self, kind: type[P]) -> P | None:
+        """What is pending, if it is a `kind` that nothing else reads, so that it may be changed."""
+        p = self.pending
+        return p if isinstance(p, kind) and self.tensor is None and self.single else None
 
-    def foldable(self) -> bool:
-        """Whether it is a convolution that can still take in an affine function."""
-        return self.waits_as(Linear) and self.pending.activation is None
+    @property
+    def open(self) -> Linear | None:
+        """The convolution, if it is one that can still take in an affine function."""
+        p = self.waiting(Linear)
+        return p if p is not None and p.activation is None else None

@@ -10,11 +10,12 @@ wait in the same way. The rules say, by class of layer and operation, what goes 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_se.graph import Ref, trace
+from keras_se.graph import Node, Ref, trace
 from mobile.lowering import layers as own
 from mobile.lowering.kernel_math import (
     folded_columns,
@@ -35,14 +36,17 @@ class Lowering:
 
     def __init__(self, target: Target):
         self.target = target
-        self._names: dict[str, int] = {}
+        self._names: set[str] = set()  # given to layers of the new model
+        self._own: set[str] = set()  # of the old model
         self._layer_of: dict[int, str] = {}  # id of a tensor of the new model, which keeps it
+        self._trains = False  # whether the present node has a trainable weight
 
-    def run(self, model):
+    def run(self, model: keras.Model) -> keras.Model:
         """Walk `model`; see `lower`."""
         graph = trace(model, opener)
         uses = graph.uses()
-        inputs = [
+        self._own = {node.name for node in graph.nodes}
+        inputs: list[Any] = [
             keras.Input(batch_shape=(None, *x.spec.shape[1:]), dtype=x.spec.dtype, name=x.name)
             for x in graph.inputs
         ]
@@ -52,28 +56,33 @@ class Lowering:
             for ref, x in zip(graph.inputs, inputs, strict=True)
         }
         for node in graph.nodes:
-            args, kwargs = keras.tree.map_structure(
-                lambda x: values[x] if isinstance(x, Ref) else x, (node.args, node.kwargs)
-            )
-            outputs = rule_for(node.operation)(self, node, *args, **kwargs)
+            self._trains = _trains(node)
+            args, kwargs = self._given(node, values)
+            outputs = rule_for(node.operation).apply(self, node, *args, **kwargs)
             outputs = outputs if isinstance(outputs, list) else [outputs]
             for ref, value in zip(node.outputs, outputs, strict=True):
                 values[ref] = replace(value, single=uses[ref] == 1)
                 if uses[ref] > 1:
                     self.tensor(values[ref])
         outputs = [self.true(self.unflattened(values[ref])) for ref in graph.outputs]
+        if isinstance(model, keras.Sequential):  # which has one of each, and no structure to tell
+            return keras.Model(inputs[0], outputs[0], name=model.name)
         return keras.Model(
             keras.tree.pack_sequence_as(model.input, inputs),
             keras.tree.pack_sequence_as(model.output, outputs),
             name=model.name,
         )
 
+    def _given(self, node: Node, values: dict[Ref, Value]) -> Any:
+        return keras.tree.map_structure(
+            lambda x: values[x] if isinstance(x, Ref) else x, (node.args, node.kwargs)
+        )
+
     # Emitting
 
     def emit(self, kind, *tensors, name, weights=(), **config) -> keras.KerasTensor:
         """Add one layer to the new model and return its output."""
-        count = self._names[name] = self._names.get(name, 0) + 1
-        unique = name if count == 1 else f"{name}_{count - 1}"
+        unique = self._unique(name)
         if kind in _CHANNELS_LAST:
             config["data_format"] = "channels_last"
         layer = kind(name=unique, dtype="float32", **config)
@@ -83,27 +92,38 @@ class Lowering:
         self._layer_of[id(y)] = unique
         return y
 
+    def _unique(self, name):
+        """`name`, or that with the first number that no layer has, of the old model or the new."""
+        unique, number = name, 0
+        while unique in self._names or (number and unique in self._own):
+            number += 1
+            unique = f"{name}_{number}"
+        self._names.add(unique)
+        return unique
+
     def tensor(self, v: Value) -> keras.KerasTensor:
         """The new model's tensor of `v`, emitted now if it was pending."""
-        if v.tensor is not None:
-            return v.tensor
+        if v.tensor is None:
+            v.tensor = self._emitted(v)
+        return v.tensor
+
+    def _emitted(self, v: Value) -> keras.KerasTensor:
         p = v.pending
         if isinstance(p, Linear):
-            if p.activation in (None, "relu") and v.positive:
+            if p.activation in (None, "relu") and v.commutes:
                 p, v.scale = p.scaled(v.scale), 1.0
-            v.tensor = self._emit_linear(p)
-        elif isinstance(p, Concat):
+            return self._emit_linear(p)
+        if isinstance(p, Concat):
             tensors = [self.tensor(part) for part in p.parts]
             v.scale = v.scale * _joined([part.scale for part in p.parts], tensors)
-            v.tensor = self.concatenate(tensors, p.name)
-        elif isinstance(p, Pad):
-            v.tensor = self.emit(_L.ZeroPadding2D, p.source, name=p.name, padding=p.padding)
-        elif np.all(p.gain == 1) and np.all(p.offset == 0):
-            v.tensor = p.source
-        else:
-            config = {"scale": _plain(p.gain), "offset": _plain(p.offset)}
-            v.tensor = self.emit(_L.Rescaling, p.source, name=p.name, **config)
-        return v.tensor
+            return self.concatenate(tensors, p.name)
+        if isinstance(p, Pad):
+            return self.emit(_L.ZeroPadding2D, p.source, name=p.name, padding=p.padding)
+        assert p is not None  # a value without a tensor waits for one
+        if np.all(p.gain == 1) and np.all(p.offset == 0):
+            return p.source
+        config = {"scale": _plain(p.gain), "offset": _plain(p.offset)}
+        return self.emit(_L.Rescaling, p.source, name=p.name, **config)
 
     def concatenate(self, tensors, name) -> keras.KerasTensor:
         """Join channels, by as many operators as the target's limit of inputs takes."""
@@ -131,7 +151,7 @@ class Lowering:
         initial = "depthwise_initializer" if p.kind is _L.DepthwiseConv2D else "kernel_initializer"
         return self.emit(
             p.kind, p.source, name=p.name, activation=p.activation, weights=(kernel, p.bias),
-            **size, **options, **{initial: "zeros"},
+            trainable=p.trains, **size, **options, **{initial: "zeros"},
         )  # fmt: skip
 
     def _folded(self, p):
@@ -168,20 +188,22 @@ class Lowering:
             if np.ndim(v.scale) == 0 or np.ptp(v.scale) == 0:
                 t = self.emit(_L.Rescaling, t, name=name, scale=float(np.ravel(v.scale)[0]))
             else:
-                t = self.tensor(self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name))
+                ones = self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name, trains=False)
+                t = self.tensor(ones)
             v.tensor, v.scale = t, 1.0
-        return v.tensor
+        return t
 
     def adopt(self, v: Value, scale) -> keras.KerasTensor:
         """The tensor of `v` with the given scale, absorbed into its convolution if possible."""
-        if self._absorbs(v):
-            v.pending, v.scale = v.pending.scaled(v.scale / scale), scale
+        if linear := self._absorbing(v):
+            v.pending, v.scale = linear.scaled(v.scale / scale), scale
             v.tensor = self._emit_linear(v.pending)
         t = self.tensor(v)
         return t if np.all(v.scale == scale) else self.true(v)
 
-    def _absorbs(self, v):
-        return v.waits_as(Linear) and v.pending.activation in (None, "relu") and v.positive
+    def _absorbing(self, v: Value) -> Linear | None:
+        linear = v.waiting(Linear)
+        return linear if linear and linear.activation != "relu6" and v.commutes else None
 
     def uniform(self, v: Value) -> Value:
         """`v` with one scale for all channels."""
@@ -203,27 +225,48 @@ class Lowering:
 
     # The words of the rules
 
-    def linear(self, v: Value, kernel, bias, name, kind=_L.DepthwiseConv2D, **options) -> Value:
-        """A convolution of `v`; its scale goes into the kernel."""
-        if v.waits_as(Pad):
-            merged = merged_padding(v.pending, kernel.shape[:2], options)
+    def image(self, v: Value, name) -> Value:
+        """`v`, where it is a vector, as an image of one pixel."""
+        t = self.tensor(v)
+        if len(t.shape) != 2:
+            return v
+        t = self.emit(_L.Reshape, t, name=f"{name}_image", target_shape=(1, 1, t.shape[-1]))
+        return Value(t, v.scale, flat=True)
+
+    def _channels(self, v: Value) -> int:
+        if isinstance(v.pending, Linear) and v.tensor is None:
+            return len(v.pending.bias)
+        return self.tensor(v).shape[-1]
+
+    def linear(
+        self, v: Value, kernel, bias, name, kind=_L.DepthwiseConv2D, trains=None, **options
+    ) -> Value:
+        """A convolution of `v`; its scale goes into the kernel. It trains as the node does."""
+        if pad := v.waiting(Pad):
+            merged = merged_padding(pad, kernel.shape[:2], options)
             if merged:
                 options["padding"] = merged
-                v = Value(v.pending.source, v.scale)
+                v = Value(pad.source, v.scale)
+        v = self.image(v, name)
         source = self.tensor(v)
         kernel = times_input(kernel, v.scale, kind, options.get("groups", 1))
-        return Value(pending=Linear(kind, source, kernel, bias, name, options), flat=v.flat)
+        trains = self._trains if trains is None else trains
+        linear = Linear(kind, source, kernel, bias, name, options, trains=trains)
+        return Value(pending=linear, flat=v.flat)
 
     def affine(self, v: Value, gain, offset, name) -> Value:
-        """`v * gain + offset`, each a number or one for each channel."""
-        if v.waits_as(Preprocess):
-            p = v.pending
+        """`v * gain + offset`: each a number, or one a channel (of a vector: one an element)."""
+        if p := v.waiting(Preprocess):
             p = replace(p, gain=p.gain * gain, offset=p.offset * gain + offset, name=name)
             return replace(v, pending=p)
-        if v.foldable():
-            bare = v.pending.scaled(v.scale)
-            return Value(pending=bare.scaled(gain, offset), flat=v.flat)
-        if np.all(np.asarray(offset) == 0) and np.all(np.asarray(gain) > 0):
+        size = max(np.size(gain), np.size(offset))
+        if size > 1 and size != self._channels(v):
+            v = self.unflattened(v)
+        if linear := v.open:
+            linear = linear.scaled(v.scale).scaled(gain, offset)
+            linear = replace(linear, trains=linear.trains or self._trains)
+            return Value(pending=linear, flat=v.flat)
+        if np.all(np.asarray(offset) == 0) and (np.ndim(gain) or gain >= 0):
             return replace(v, scale=v.scale * gain)
         if np.ndim(gain) == 0 and np.ndim(offset) == 0 and gain > 0:
             t = self.emit(own.Shift, self.true(v), name=name, value=float(offset / gain))
@@ -233,27 +276,31 @@ class Lowering:
 
     def relu(self, v: Value, name, six=False) -> Value:
         """ReLU or ReLU6, taken in by the operator before it if that is possible."""
-        if v.foldable():
-            linear = v.pending.scaled(v.scale)
-            linear.activation = "relu6" if six else "relu"
+        activation = "relu6" if six else "relu"
+        if linear := v.open:
+            linear = replace(linear.scaled(v.scale), activation=activation)
             return replace(v, pending=linear, scale=1.0)
-        if v.waits_as(Concat) and np.ndim(v.scale) == 0:
-            parts = [replace(part, scale=part.scale * v.scale) for part in v.pending.parts]
+        concat = v.waiting(Concat)
+        if concat and np.ndim(v.scale) == 0:
+            parts = [replace(part, scale=part.scale * v.scale) for part in concat.parts]
             parts = [self.relu(part, name, six) for part in parts]
-            return replace(v, pending=Concat(parts, v.pending.name), scale=1.0)
+            return replace(v, pending=Concat(parts, concat.name), scale=1.0)
         t = self.tensor(v)
-        if six or not v.positive:
-            t = self.true(v)
-        if self.target.lone_relu or (v.fuses and v.single):
+        taken_in = self.target.lone_relu or (v.fuses and v.single)
+        if six or not v.commutes:
+            if np.ndim(v.scale) and not self.target.lone_relu:
+                taken_in = False  # the convolution below takes the scale in as well
+            else:
+                t = self.true(v)
+        if taken_in:
             t = self.emit(_L.ReLU, t, name=name, max_value=6.0 if six else None)
             return Value(t, v.scale, flat=v.flat)
         ones = self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name)
-        ones.pending.activation = "relu6" if six else "relu"
-        return ones
+        return self.relu(ones, name, six)
 
     def add(self, values: list[Value], name, subtract=False) -> Value:
         """Sum of tensors (or the difference of two) at one common scale."""
-        fixed = [v.scale for v in values if not self._absorbs(v)]
+        fixed = [v.scale for v in values if not self._absorbing(v)]
         common = fixed[0] if fixed and all(np.array_equal(s, fixed[0]) for s in fixed) else 1.0
         if np.any(np.asarray(common) <= 0) or np.ndim(common):
             common = 1.0
@@ -274,7 +321,7 @@ class Lowering:
 
     def through(self, v: Value, kind, name, **config) -> Value:
         """A layer that commutes with a positive scale of each channel."""
-        if not v.positive:
+        if not v.commutes:
             self.true(v)
         return Value(self.emit(kind, self.tensor(v), name=name, **config), v.scale)
 
@@ -284,6 +331,12 @@ _CHANNELS_LAST = {
     _L.GlobalAveragePooling2D, _L.GlobalMaxPooling2D, _L.ZeroPadding2D, _L.Cropping2D,
     _L.UpSampling2D, _L.Resizing,
 }  # fmt: skip
+
+
+def _trains(node):
+    weights = getattr(node.operation, "trainable_variables", ())
+    given = keras.tree.flatten((node.args, node.kwargs))  # of a layer that was opened
+    return bool(weights) or any(isinstance(x, keras.Variable) and x.trainable for x in given)
 
 
 def _plain(x):

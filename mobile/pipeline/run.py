@@ -10,7 +10,7 @@ from mobile import data as data_room
 from mobile.benchmarking.timings import Timings
 from mobile.pipeline import options as options_room
 from mobile.pipeline import training
-from mobile.pipeline.keras_files import load_model, save_model
+from mobile.pipeline.keras_files import load, save
 from mobile.pipeline.run_folder import Store
 from mobile.progress import Silence
 from mobile.reporting import console, report, run_report
@@ -142,13 +142,13 @@ def _network(name, images, options, store, progress):
             seed=options.seed,
             watch=watch,
         )
-        save_model(model, float_path)
+        save(model, float_path)
         return {"epochs": [epoch.to_dict() for epoch in epochs]}
 
     trained = store.stage(f"train {label}", progress, train, steps=True)
 
     def quantize(watch):
-        model = load_model(float_path)
+        model = load(float_path)
         found = _quantize(model, name, images, options, store, watch)
         se = _se(name, options)
         if se == "default":
@@ -187,7 +187,7 @@ def _quantize(model, name, images, options, store, watch) -> NetworkResult:
     )
     suffix = NETWORKS[name]
     if options.engine == "keras":
-        save_model(aware, store.folder / f"qat{suffix}.keras")
+        save(aware, store.folder / f"qat{suffix}.keras")
     artifacts = {"int8": mobile.convert(aware), "float32": mobile.convert(model, scheme="float32")}
     for scheme, artifact in artifacts.items():
         artifact.save(store.folder / f"{scheme}{suffix}.tflite")

@@ -147,7 +147,7 @@ def _pictures(results: Results, files: list[dict[str, Any]]):
 
 
 def _draw_costs(results):
-    from keras_se.complexity import Complexity
+    from keras_se.counting import Complexity
 
     counted = {each.name: Complexity.from_dict(each.complexity) for each in results.networks}
     return plots.costs_by_stage(counted, label, _colour)

@@ -1,7 +1,6 @@
 """A .tflite file as a record: its bytes, what is in it, and how to feed it."""
 
 import hashlib
-import pathlib
 import warnings
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -9,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from mobile.record import Count, Record, converted, table, write_file
+from mobile.tflite.content import content_of
 from mobile.tflite.file import read, write_metadata
 from mobile.tflite.tensor import TensorSpec
 
@@ -103,7 +103,7 @@ class Artifact(Record):
     @classmethod
     def load(cls, path):
         """Read a .tflite file, ours or a stranger's."""
-        return cls.from_content(pathlib.Path(path).read_bytes())
+        return cls.from_content(content_of(path))
 
     def save(self, path):
         """Write the .tflite file and return its path."""

@@ -137,7 +137,7 @@ def load_weights(model, path):
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization):
             entries |= {f"{layer.name}/{w.name}": np.asarray(w) for w in layer.weights}
-    keras_se.weights.assign(model, entries, source=str(path))
+    keras_se.weights.assign(model, entries, origin=str(path))
 
 
 def with_preprocessing(name, shape, scale, offset):

@@ -27,7 +27,7 @@ import numpy as np
 
 import mobile
 from keras_se import SEConfig, models, weights
-from keras_se.complexity import complexity
+from keras_se.counting import complexity
 from mobile import devices
 from mobile.pipeline.batch_norms import recenter_batch_norms, refresh_batch_norms
 

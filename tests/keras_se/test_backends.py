@@ -7,6 +7,7 @@ with the same weights as this one.
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,11 +31,14 @@ cases = [("cse", pool, gate, 4, "add") for pool in POOLS for gate in GATES]
 cases += [("sse", "avg", gate, 4, "add") for gate in GATES]
 cases += [("scse", "avg", "sigmoid", 4, way) for way in ("add", "max", "mul", "concat")]
 cases += [(kind, None, "sigmoid", rank, "max") for kind in ("cse", "scse") for rank in (3, 5)]
+cases += [("static", "avg", gate, rank, "add") for gate in GATES for rank in (3, 4, 5)]
 for kind, pool, gate, rank, aggregate in cases:
-    config = keras_se.SEConfig(kind, 4, 1, pool=pool, gate=gate, aggregate=aggregate)
-    # No size equals a number of filters: there Keras 3.15's ops.add on TensorFlow takes the bias
+    config = keras_se.SEConfig(
+        kind, reduction=4, min_channels=1, pool=pool, gate=gate, aggregate=aggregate
+    )
+    # Sizes that equal numbers of filters: there Keras 3.15's ops.add on TensorFlow takes the bias
     # of a channels_first convolution for one of the last axis.
-    x = rng.normal(size=(2, *(5, 6, 7)[: rank - 2], 16)).astype("float32")
+    x = rng.normal(size=(2, *(4, 16, 4)[: rank - 2], 16)).astype("float32")
     layer = config.layer()
     layer.build(x.shape)
     layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
@@ -46,6 +50,13 @@ for kind, pool, gate, rank, aggregate in cases:
         first.set_weights(layer.get_weights())
         y = keras.ops.convert_to_numpy(first(np.moveaxis(x, -1, 1)))
         outputs[f"{name} channels_first"] = np.moveaxis(y, 1, -1)
+    if kind == "static":
+        layer.set_constant_gate(np.linspace(0.1, 0.9, 16))
+        outputs[f"{name} set"] = layer.constant_gate()
+        scale = keras_se.ChannelScale()
+        scale.build(x.shape)
+        scale.set_weights([layer.constant_gate()])
+        outputs[f"{name} scale"] = keras.ops.convert_to_numpy(scale(x))
 report["tensorflow"] = "tensorflow" in sys.modules  # later Keras's own trainer brings it
 
 inputs = keras.Input((6, 6, 8))
@@ -54,6 +65,10 @@ model = keras.Model(inputs, x)
 model.set_weights([rng.uniform(0.1, 0.9, w.shape) for w in model.weights])
 images = rng.normal(size=(4, 6, 6, 8)).astype("float32")
 outputs["block"] = keras.ops.convert_to_numpy(model(images)) / 100
+(gate,) = keras_se.gates(model, images).blocks
+outputs["constant"] = gate.constant
+folded = keras_se.fold(model, {gate.name: gate.constant})
+outputs["folded"] = keras.ops.convert_to_numpy(folded(images)) / 100
 model.compile(keras.optimizers.SGD(1e-4), "mse")
 outputs["loss"] = np.array([float(model.train_on_batch(images, images)) for _ in range(2)]) / 1e4
 model.save(sys.argv[1] + ".keras")
@@ -109,6 +124,44 @@ def test_backend_gives_equal_outputs_and_brings_no_tensorflow(backend, reference
     assert set(outputs) == set(reference)
     for name, expected in reference.items():
         np.testing.assert_allclose(outputs[name], expected, atol=1e-5, rtol=1e-5, err_msg=name)
+
+
+HIDE = """
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+def find_others(name, *where):
+    return None if name in {missing} else find(name, *where)
+PathFinder.find_spec = find_others
+import {module}
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "missing", "advice"),
+    [
+        (None, ["tensorflow", "jax", "torch"], "Run `pip install tensorflow`, or install jax or"),
+        ("torch", ["torch"], "Run `pip install torch`, or set .* KERAS_BACKEND=tensorflow, which"),
+        ("jax", ["jax", "tensorflow", "torch"], "Run `pip install jax`, or install jax or torch"),
+    ],
+)
+@pytest.mark.parametrize("module", ["keras_se", "keras_se.config"])
+def test_no_backend_is_said_in_one_sentence(chosen, missing, advice, module, tmp_path):
+    code = HIDE.format(missing=missing, module=module)
+    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    environment |= {"PYTHONPATH": str(ROOT), "KERAS_HOME": str(tmp_path)}
+    environment |= {"KERAS_BACKEND": chosen} if chosen else {}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert re.match(f"ImportError: Keras needs its backend installed.*{advice}", lines[-1])
+    assert len(lines) < 10  # where it was imported, and no more
 
 
 def test_half_precision_does_not_overflow(reference):

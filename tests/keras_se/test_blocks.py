@@ -2,6 +2,7 @@
 
 import dataclasses
 import doctest
+import inspect
 from functools import partial
 
 import keras
@@ -11,7 +12,6 @@ import pytest
 import keras_se
 from keras_se import SEConfig, blocks
 
-PLACEMENTS = ("standard", "pre", "post", "identity", "conv3x3")
 # With zero kernels and no bias the gate is sigmoid(0): SE halves whatever it stands on.
 HALVING = SEConfig(reduction=4, min_channels=1, use_bias=False)
 
@@ -172,7 +172,7 @@ def test_tutorial_network_of_basic_blocks():
     for stage, (filters, count) in enumerate(((64, 3), (128, 4), (256, 6), (512, 2))):
         for i in range(count):
             strides = 2 if stage and not i else 1
-            x = blocks.basic_block(x, filters, strides, se=se, name=f"stage{stage}_{i}")
+            x = blocks.basic_block(x, filters, strides=strides, se=se, name=f"stage{stage}_{i}")
     x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, keras.layers.Dense(1000)(x))
     added = sum(2 * c * max(c // 16, 8) * n for c, n in ((64, 3), (128, 4), (256, 6), (512, 2)))
@@ -180,7 +180,7 @@ def test_tutorial_network_of_basic_blocks():
     assert trainable(model) == expected == 17_202_984
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("placement", blocks.residual.PLACES)
 @pytest.mark.parametrize(
     ("function", "options", "middle", "last"),
     [
@@ -255,15 +255,61 @@ def test_inverted_residual_is_that_of_keras_applications_mobilenet_v3():
 
 def test_inverted_residual_may_rescale_the_narrow_tensor():
     options = {"filters": 8, "expanded": 48}
+    counts = {}
+    for placement in ("expanded", "projected"):
+        se = dataclasses.replace(HALVING, placement=placement)
+        model = build(blocks.inverted_residual, se=se, **options)
+        counts[placement] = model.get_layer("b_se").count_params()
+    assert counts == {"expanded": 2 * 48 * 12, "projected": 2 * 8 * 2}
+
+
+@pytest.mark.parametrize("placement", blocks.residual.INVERTED_PLACES)
+def test_se_of_an_inverted_residual_stands_where_its_placement_says(placement):
+    se = dataclasses.replace(HALVING, placement=placement)
+    model, tap, rest = twins(blocks.inverted_residual, se, filters=8, expanded=48)
     x = images(2, 6, 6, 8)
-    narrow, tap, _ = twins(blocks.inverted_residual, HALVING, se_on="projected", **options)
-    (projected,) = tap(x, "b_3_bn")
-    close(narrow(x), projected / 2 + x)
-    assert narrow.get_layer("b_se").count_params() == 2 * 8 * 2
-    wide, tap, rest = twins(blocks.inverted_residual, HALVING, **options)
-    (depthwise,) = tap(x, "b_2_act")
-    close(wide(x), rest(depthwise / 2, "b_2_act", "b_3_bn") + x)
-    assert wide.get_layer("b_se").count_params() == 2 * 48 * 12
+    depthwise, projected = tap(x, "b_2_act", "b_3_bn")
+    expected = {
+        "standard": lambda: rest(depthwise / 2, "b_2_act", "b_3_bn") + x,
+        "expanded": lambda: rest(depthwise / 2, "b_2_act", "b_3_bn") + x,
+        "projected": lambda: projected / 2 + x,
+        "pre": lambda: tap(x / 2, "b_3_bn")[0] + x,
+        "post": lambda: (projected + x) / 2,
+        "identity": lambda: projected + x / 2,
+    }[placement]()
+    close(model(x), expected)
+    assert names(model).count("b_se") == 1
+
+
+@pytest.mark.parametrize("placement", blocks.residual.INVERTED_PLACES)
+def test_an_inverted_residual_without_a_sum_has_all_places_but_the_shortcut(placement):
+    se = dataclasses.replace(HALVING, placement=placement)
+    model = build(blocks.inverted_residual, filters=12, se=se)
+    assert ("b_se" in names(model)) == (placement != "identity")
+
+
+@pytest.mark.parametrize("placement", blocks.residual.PLACES)
+@pytest.mark.parametrize("strides", [1, 2])
+def test_se_of_a_shuffle_unit_stands_where_its_placement_says(placement, strides):
+    se = dataclasses.replace(HALVING, placement=placement)
+    options = {"filters": 8 * strides, "strides": strides, "groups": 2, "width": 4}
+    model, tap, rest = twins(blocks.shuffle_unit, se, **options)
+    x = images(2, 6, 6, 8)
+    depthwise, branch = tap(x, "b_2_bn", "b_3_bn")
+    shortcut = x if strides == 1 else tap(x, "b_pool")[0]
+
+    def joined(branch, shortcut):
+        sum_ = branch + shortcut if strides == 1 else np.concatenate([shortcut, branch], -1)
+        return relu(sum_)
+
+    expected = {
+        "standard": lambda: joined(branch / 2, shortcut),
+        "pre": lambda: joined(tap(x / 2, "b_3_bn")[0], shortcut),
+        "post": lambda: joined(branch, shortcut) / 2,
+        "identity": lambda: joined(branch, shortcut / 2),
+        "conv3x3": lambda: joined(rest(depthwise / 2, "b_2_bn", "b_3_bn"), shortcut),
+    }[placement]()
+    close(model(x), expected)
 
 
 def test_inverted_residual_skips_what_it_does_not_need():
@@ -325,7 +371,7 @@ def test_off_is_the_block_without_the_layer(block):
 
 
 @pytest.mark.parametrize("block", ALL, ids=IDS)
-def test_channels_first_has_the_same_weights(block):
+def test_channels_first_is_channels_last_transposed(block):
     last = build(block, se=HALVING)
     before = keras.config.image_data_format()
     keras.config.set_image_data_format("channels_first")
@@ -334,8 +380,11 @@ def test_channels_first_has_the_same_weights(block):
     finally:
         keras.config.set_image_data_format(before)
     assert [w.shape for w in first.weights] == [w.shape for w in last.weights]
-    shape = last.output_shape
-    assert first.output_shape == (shape[0], shape[3], *shape[1:3])
+    randomize(last)
+    first.set_weights(last.get_weights())
+    x = images(2, 6, 6, 8)
+    y = keras.ops.convert_to_numpy(first(np.moveaxis(x, -1, 1)))
+    close(last(x), np.moveaxis(y, 1, -1))
 
 
 @pytest.mark.parametrize("block", ALL, ids=IDS)
@@ -344,6 +393,40 @@ def test_se_of_another_kind_is_refused(block):
         TypeError, match=r"`se` must.*Received: se=16 .*'b.*pass se=keras_se\.PAPER"
     ):
         build(block, se=16)
+
+
+HAS = {  # the places of each block
+    blocks.basic_block: blocks.residual.PLACES,
+    blocks.bottleneck_block: blocks.residual.PLACES,
+    blocks.shuffle_unit: blocks.residual.PLACES,
+    blocks.inverted_residual: blocks.residual.INVERTED_PLACES,
+}
+
+
+@pytest.mark.parametrize("placement", keras_se.config.PLACEMENTS)
+@pytest.mark.parametrize("block", ALL, ids=IDS)
+def test_a_place_that_a_block_does_not_have_is_refused_with_those_it_has(block, placement):
+    places = HAS.get(block.func, ("standard",))
+    se = dataclasses.replace(HALVING, placement=placement)
+    if placement in places:
+        assert any(name.endswith("_se") for name in names(build(block, se=se)))
+        return
+    listed = ", ".join(map(repr, places))
+    with pytest.raises(
+        ValueError, match=rf"a place that the block has.*placement='{placement}'.*from {listed}\."
+    ):
+        build(block, se=se)
+
+
+@pytest.mark.parametrize("block", ALL, ids=IDS)
+def test_static_se_works_in_every_block(block):
+    model = build(block, se=dataclasses.replace(HALVING, kind="static"))
+    gates = [x for x in model.layers if isinstance(x, keras_se.StaticSqueezeExcite)]
+    assert gates
+    dynamic = build(block, se=HALVING)
+    assert names(model) == names(dynamic)
+    channels = [gate.output.shape[-1] for gate in gates]
+    assert trainable(model) == trainable(dynamic) + sum(channels)  # the constants
 
 
 @pytest.mark.parametrize("placement", ["standard", "identity"])
@@ -358,8 +441,64 @@ def test_unknown_words_are_refused_with_the_known_ones():
         build(blocks.conv_bn, filters=8, padding="full")
     with pytest.raises(ValueError, match=r"`kind` must.*Choose from 'max', 'avg'"):
         build(blocks.pool, kind="min")
-    with pytest.raises(ValueError, match=r"`se_on` must.*Choose from 'expanded', 'projected'"):
-        build(blocks.inverted_residual, filters=8, se_on="input")
+
+
+@pytest.mark.parametrize(
+    ("block", "options", "message"),
+    [
+        (blocks.conv_bn, {"filters": True}, r"`filters` must be an integer.*block 'b'"),
+        (blocks.conv_bn, {"filters": 8.0}, r"`filters` must be an integer.*block 'b'"),
+        (blocks.conv_bn, {"filters": 0}, r"`filters` must be at least 1.*block 'b'"),
+        (blocks.conv_bn, {"use_bias": "no"}, r"`use_bias` must be True or False.*block 'b'"),
+        (blocks.conv_bn, {"batch_norm": "no"}, r"`batch_norm` must be True or False"),
+        (blocks.conv_bn, {"epsilon": -1e-3}, r"`epsilon` must be .* from 0.*Keras's own is 1e-3"),
+        (blocks.conv_bn, {"epsilon": float("nan")}, r"`epsilon` must be a finite number"),
+        (blocks.conv_bn, {"momentum": 99}, r"`momentum` must be .* from 0 to 1"),
+        (blocks.conv_bn, {"activation": "rleu"}, r"`activation` must.*Did you mean .*'relu'"),
+        (blocks.conv_bn, {"kernel_initializer": "he"}, r"`kernel_initializer` must.*block 'b'"),
+        (blocks.depthwise_bn, {"kernel_initializer": "foo"}, r"`kernel_initializer` must"),
+        (blocks.depthwise_bn, {"use_bias": 1}, r"`use_bias` must be True or False"),
+        (blocks.pool, {"padding": "foo"}, r"`padding` must.*layer 'b'.*Choose from 'same', 'val"),
+        (blocks.vgg_block, {"filters": 8, "convs": 0}, r"`convs` must be at least 1"),
+        (blocks.inception_module, {"branches": []}, r"at least one branch.*block 'b'.*list of li"),
+        (blocks.unet_decoder, {"interpolation": "cubic"}, r"`interpolation` must.*'bilinear'"),
+        (blocks.bottleneck_block, {"width": 0}, r"`width` must be at least 1"),
+        (blocks.bottleneck_block, {"first_width": 0}, r"`first_width` must be at least 1"),
+        (blocks.bottleneck_block, {"stride_in_first": "2x2"}, r"`stride_in_first` must be True"),
+        (blocks.inverted_residual, {"expanded": 0}, r"`expanded` must.*default, 48, leave it out"),
+        (blocks.inverted_residual, {"drop_rate": 2, "strides": 2}, r"`drop_rate` must be .* to 1"),
+        (blocks.shuffle_unit, {"strides": 3}, r"must be 1 or 2.*block 'b'.*use several units"),
+    ],
+)
+def test_bad_values_are_refused_by_name(block, options, message):
+    given = {"filters": 8} if "filters" in inspect.signature(block).parameters else {}
+    given |= {"skip": None} if block is blocks.unet_decoder else {}
+    with pytest.raises((TypeError, ValueError), match=message):
+        build(block, **given | options)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        blocks.separable_block,
+        blocks.vgg_block,
+        blocks.basic_block,
+        blocks.bottleneck_block,
+        blocks.inverted_residual,
+        blocks.shuffle_unit,
+    ],
+)
+def test_only_the_channels_go_without_a_name(block):
+    # What a third number would be differs between libraries: strides, kernel, expansion.
+    with pytest.raises(TypeError, match="positional argument"):
+        block(keras.Input((6, 6, 8)), 8, 2, name="b")
+
+
+@pytest.mark.parametrize("name", blocks.__all__)
+def test_every_block_tells_its_shapes_and_errors(name):
+    text = inspect.getdoc(getattr(blocks, name))
+    assert "Returns:\n    Tensor" in text
+    assert "Raises:" in text or "errors are those of `conv_bn`" in text
 
 
 def test_channel_shuffle_names_what_it_misses():
@@ -371,7 +510,18 @@ def test_channel_shuffle_names_what_it_misses():
 
 @pytest.mark.parametrize(
     "module",
-    [keras_se.config, keras_se.layers, blocks.plain, blocks.residual],
+    [
+        keras_se.checks,
+        keras_se.config,
+        keras_se.layers.channel,
+        keras_se.layers.static,
+        keras_se.layers.scale,
+        keras_se.layers.spatial,
+        keras_se.layers.concurrent,
+        blocks.parts,
+        blocks.plain,
+        blocks.residual,
+    ],
     ids=lambda module: module.__name__,
 )
 def test_examples(module):

@@ -3,6 +3,10 @@
 import dataclasses
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import pytest
@@ -79,9 +83,10 @@ def test_for_expansion_counts_from_the_input_of_the_block(channels, expansion, r
 
 
 def test_presets_are_what_design_and_papers_say():
-    assert SEConfig("cse", 16, 1, use_bias=False, gate="sigmoid") == keras_se.PAPER
-    assert SEConfig("cse", 8, 8, use_bias=True, gate="sigmoid") == keras_se.SERVER
-    assert SEConfig("cse", 32, 8, 8, gate="hard_sigmoid", use_bias=True) == keras_se.MOBILE
+    paper = SEConfig("cse", reduction=16, min_channels=1, use_bias=False, gate="sigmoid")
+    server = SEConfig("cse", reduction=8, min_channels=8, use_bias=True, gate="sigmoid")
+    mobile = SEConfig("cse", reduction=32, min_channels=8, divisor=8, gate="hard_sigmoid")
+    assert (paper, server, mobile) == (keras_se.PAPER, keras_se.SERVER, keras_se.MOBILE)
     assert keras_se.SqueezeExcite().get_config()["min_channels"] == SEConfig().min_channels == 8
     assert set(map(type, keras_se.PRESETS.values())) == {SEConfig}
 
@@ -151,6 +156,7 @@ def test_config_is_frozen_hashable_and_comparable():
         ("cse", keras_se.SqueezeExcite),
         ("sse", keras_se.SpatialSqueezeExcite),
         ("scse", keras_se.ConcurrentSqueezeExcite),
+        ("static", keras_se.StaticSqueezeExcite),
     ],
 )
 def test_layer_takes_every_field_that_its_class_knows(kind, cls):
@@ -176,8 +182,15 @@ def test_layer_takes_every_field_that_its_class_knows(kind, cls):
     }
 
 
+def test_every_kind_has_its_layer_whichever_module_is_imported_first():
+    code = "from keras_se.config import KINDS, SEConfig; [SEConfig(kind).layer() for kind in KINDS]"
+    environment = os.environ | {"PYTHONPATH": str(Path(keras_se.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], env=environment, timeout=120, check=True)
+
+
 BAD_VALUES = [
-    ({"kind": "ese"}, "Choose from 'cse', 'sse', 'scse'"),
+    ({"kind": "ese"}, "Did you mean .*'sse'.*Choose from 'cse', 'sse', 'scse', 'static'"),
+    ({"kind": 16}, "For a reduction, write SEConfig\\(reduction=16\\)"),
     ({"reduction": 0}, "pass reduction=4"),
     ({"reduction": 0.5}, "pass reduction=4"),
     ({"reduction": float("nan")}, "pass reduction=4"),
@@ -185,10 +198,14 @@ BAD_VALUES = [
     ({"min_channels": -1}, "For no least width, pass 0"),
     ({"divisor": 0}, "pass divisor=1"),
     ({"pool": "mean"}, "Choose from 'avg', 'max', 'avg\\+max', None"),
-    ({"activation": "reluu"}, "Choose from .*'relu', .*'silu'"),
+    ({"activation": "reluu"}, "Did you mean 'relu'"),
+    ({"activation": "foo"}, "Choose from .*'relu', .*'silu'"),
     ({"gate": "hardsigmoid"}, "Choose from 'sigmoid', 'hard_sigmoid', 'tanh', 'relu'"),
     ({"aggregate": "sum"}, "Choose from 'add', 'max', 'mul', 'concat'"),
-    ({"placement": "before"}, "Choose from 'standard', 'pre', 'post', 'identity', 'conv3x3'"),
+    (
+        {"placement": "before"},
+        "Choose from 'standard', 'expanded', 'projected', 'pre', 'post', 'identity'",
+    ),
     ({"round_limit": 1.5}, "pass round_limit=0"),
 ]
 BAD_KINDS = [
@@ -216,6 +233,24 @@ def test_bad_kind_says_what_to_do(arguments, advice):
     (name,) = arguments
     with pytest.raises(TypeError, match=f"(?s)`{name}` must.*Received: .*{name}=.*{advice}"):
         SEConfig(**arguments)
+
+
+def test_a_typo_gets_the_nearest_of_many_names_not_all_of_them():
+    with pytest.raises(ValueError) as caught:
+        SEConfig(activation="Sillu")
+    assert "Did you mean 'silu'" in str(caught.value)
+    assert "'tanh'" not in str(caught.value)
+
+
+def test_every_argument_but_the_kind_is_named():
+    with pytest.raises(TypeError, match="positional argument"):
+        SEConfig("cse", 16)
+
+
+@pytest.mark.parametrize("channels", [0, -8])
+def test_channels_to_squeeze_are_at_least_one(channels):
+    with pytest.raises(ValueError, match="`channels` must be at least 1"):
+        SEConfig().squeezed_channels(channels)
 
 
 def test_reduction_above_the_channels_needs_a_least_width():

@@ -1,9 +1,12 @@
 """The walk over a model's graph."""
 
+from functools import partial
+
 import keras
+import numpy as np
 import pytest
 
-from keras_se.graph import trace
+from keras_se.graph import open_layer, trace
 
 
 def test_calls_come_in_an_order_in_which_they_can_run():
@@ -55,3 +58,69 @@ def test_subclassed_models_are_refused():
 
     with pytest.raises(TypeError, match="functional"):
         trace(Mine())
+
+
+def test_reading_leaves_no_trace_in_the_model():
+    image = keras.Input((4,))
+    dense = keras.layers.Dense(3)
+    model = keras.Model(image, dense(image))
+    nodes = [len(layer._inbound_nodes + layer._outbound_nodes) for layer in model.layers]
+    trace(model)
+    assert [len(x._inbound_nodes + x._outbound_nodes) for x in model.layers] == nodes
+
+
+class Mixed(keras.layers.Layer):
+    """Computes (gamma * x - gamma / x) + gamma @ x, its weight on the left of a tensor."""
+
+    def build(self, shape):
+        self.gamma = self.add_weight(shape=(shape[-1], shape[-1]), initializer="uniform")
+
+    def call(self, x):
+        return (self.gamma * x - self.gamma / x) + self.gamma @ x
+
+
+def open_mine(operation, path):
+    mine = type(operation).__module__ == __name__ and isinstance(operation, keras.layers.Layer)
+    return partial(open_layer, operation) if mine else None
+
+
+def test_a_weight_may_stand_on_either_side_of_a_tensor():
+    image = keras.Input(batch_shape=(4, 4))
+    layer = Mixed(name="mixed")
+    model = keras.Model(image, layer(image))
+    kinds = [type(node.operation).__name__ for node in trace(model, open_mine).nodes]
+    assert kinds == ["Multiply", "TrueDivide", "Subtract", "Matmul", "Add"]
+    opened = keras.Model(image, open_layer(layer, image))
+    x = np.random.default_rng(0).uniform(1, 2, (4, 4)).astype("float32")
+    gamma = np.asarray(layer.gamma)
+    np.testing.assert_allclose(opened(x), gamma * x - gamma / x + gamma @ x, rtol=1e-5)
+
+
+def test_what_cannot_be_read_is_named_with_the_reason_at_the_bottom():
+    class Failing(keras.layers.Layer):
+        def call(self, x):
+            raise ValueError("The bottom is out.\nSecond line.")
+
+    def open_wrapped(x):
+        return keras.Sequential([keras.Sequential([Failing()])])(x)
+
+    part = keras.Sequential([keras.Input((4,)), keras.layers.ReLU(name="wrapped")], name="part")
+    image = keras.Input((4,))
+    expected = r"Layer 'part/wrapped' of class ReLU .* with ValueError: The bottom is out\. Say"
+    with pytest.raises(TypeError, match=expected):
+        trace(keras.Model(image, part(image)), lambda operation, path: open_wrapped)
+
+
+def test_running_computes_each_node_and_forgets_what_nothing_reads_any_more():
+    image = keras.Input((4,))
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense")], name="inner")
+    model = keras.Model(image, inner(image * 2.0) + 1.0)
+    graph = trace(model)
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    seen = []
+    for node, values in graph.run([keras.ops.convert_to_tensor(x)]):
+        seen.append((node.path, len(values)))
+        last = values[node.outputs[0]]
+    assert [count for _, count in seen] == [2, 2, 2] and seen[1][0] == "inner/dense"
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(last, 2 * x @ kernel + bias + 1, rtol=1e-5)

@@ -74,7 +74,14 @@ shapes = st.tuples(
 def test_cse_is_the_formula(shape, reduction, least, pool, activation, gate, use_bias):
     rng = np.random.default_rng(0)
     x = rng.normal(0, 2, shape).astype("float32")
-    layer = SqueezeExcite(reduction, least, 1, pool, activation, gate, use_bias)
+    layer = SqueezeExcite(
+        reduction,
+        min_channels=least,
+        pool=pool,
+        activation=activation,
+        gate=gate,
+        use_bias=use_bias,
+    )
     layer.build(shape)
     weights = randomize(layer, rng)
     x64 = x.astype("float64")
@@ -103,7 +110,9 @@ def test_sse_is_the_formula(shape, gate, use_bias):
 def test_scse_is_both_formulas_joined(shape, aggregate, pool, gate, use_bias):
     rng = np.random.default_rng(2)
     x = rng.normal(0, 2, shape).astype("float32")
-    layer = ConcurrentSqueezeExcite(2, 1, 1, pool, "relu", gate, use_bias, aggregate)
+    layer = ConcurrentSqueezeExcite(
+        2, min_channels=1, pool=pool, gate=gate, use_bias=use_bias, aggregate=aggregate
+    )
     assert layer.compute_output_shape(shape)[-1] == shape[-1] * (1 + (aggregate == "concat"))
     layer.build(shape)
     weights, x64 = randomize(layer, rng), x.astype("float64")
@@ -118,16 +127,20 @@ def test_scse_is_both_formulas_joined(shape, aggregate, pool, gate, use_bias):
     assert_close(layer(x), expected)
 
 
-@pytest.mark.parametrize("kind", ["cse", "sse", "scse"])
-@pytest.mark.parametrize("shape", [(2, 16, 9), (2, 16, 5, 6), (2, 16, 3, 4, 5)])
+@pytest.mark.parametrize("kind", ["cse", "sse", "scse", "static"])
+@pytest.mark.parametrize(
+    "shape",
+    # Squeezed to 4 of 16 channels: no size tells these from the positions, nor the axes apart.
+    [(2, 16, 9), (2, 16, 5, 6), (2, 16, 3, 4, 5), (2, 16, 4, 4), (2, 16, 16, 16)],
+)
 @pytest.mark.parametrize("pool", ["avg", None])
 def test_channels_first_is_channels_last_transposed(kind, shape, pool):
     rng = np.random.default_rng(3)
     x = rng.normal(size=shape).astype("float32")
-    config = SEConfig(kind, 4, 1, pool=pool, aggregate="concat")
+    config = SEConfig(kind, reduction=4, min_channels=1, pool=pool, aggregate="concat")
     first, last = (config.layer(data_format=f"channels_{end}") for end in ("first", "last"))
     first.build(shape)
-    randomize(first, rng)
+    first.set_weights([rng.normal(0, 0.7, w.shape) for w in first.weights])
     last.build(np.moveaxis(x, 1, -1).shape)
     last.set_weights(first.get_weights())
     expected = keras.ops.convert_to_numpy(last(np.moveaxis(x, 1, -1)))
@@ -138,7 +151,7 @@ def test_channels_first_is_channels_last_transposed(kind, shape, pool):
 @pytest.mark.parametrize(
     ("gate", "factor"), [("sigmoid", 0.5), ("hard_sigmoid", 0.5), ("tanh", 0), ("relu", 0)]
 )
-@pytest.mark.parametrize("kind", ["cse", "sse"])
+@pytest.mark.parametrize("kind", ["cse", "sse", "static"])
 def test_gate_of_zero_weights_is_the_gate_of_zero(kind, gate, factor):
     x = np.random.default_rng(4).normal(size=(2, 5, 5, 16)).astype("float32")
     layer = SEConfig(kind, gate=gate).layer(kernel_initializer="zeros")

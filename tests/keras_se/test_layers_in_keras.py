@@ -6,9 +6,16 @@ import keras
 import numpy as np
 import pytest
 
-from keras_se import ConcurrentSqueezeExcite, SEConfig, SpatialSqueezeExcite, SqueezeExcite
+from keras_se import (
+    ChannelScale,
+    ConcurrentSqueezeExcite,
+    SEConfig,
+    SpatialSqueezeExcite,
+    SqueezeExcite,
+    StaticSqueezeExcite,
+)
 
-KINDS = ("cse", "sse", "scse")
+KINDS = ("cse", "sse", "scse", "static")
 
 
 @keras.saving.register_keras_serializable(package="test_layers")
@@ -39,8 +46,12 @@ LAYERS = {
         data_format="channels_last",
         name="se",
     ),
-    "sse": lambda: SpatialSqueezeExcite("tanh", False, name="se", dtype="mixed_bfloat16"),
+    "sse": lambda: SpatialSqueezeExcite("tanh", use_bias=False, name="se", dtype="mixed_bfloat16"),
     "scse": lambda: ConcurrentSqueezeExcite(4, aggregate="concat", pool=None, name="se"),
+    "static": lambda: StaticSqueezeExcite(
+        4, min_channels=2, activation="silu", gate="tanh", use_bias=False, name="se"
+    ),
+    "scale": lambda: ChannelScale(name="se", dtype="mixed_float16"),
     "objects": lambda: SqueezeExcite(
         activation=keras.activations.relu6,
         gate=third,
@@ -82,7 +93,7 @@ def test_arguments_are_stored_and_returned_untouched():
         "round_limit": 0.25,
         "kernel_initializer": "he_uniform",
         "kernel_regularizer": None,
-        "data_format": None,
+        "data_format": "channels_last",
     }
     layer = ConcurrentSqueezeExcite(**given)
     for _ in range(2):
@@ -109,6 +120,64 @@ def test_saves_and_loads_as_keras_file_and_as_weights(make, tmp_path):
     np.testing.assert_array_equal(copy.predict(x, verbose=0), expected)
 
 
+@pytest.mark.parametrize("end", ["keras", "h5", "weights.h5"])
+@pytest.mark.parametrize("aggregate", ["add", "max", "mul", "concat"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_and_aggregate_is_read_back_from_every_file(kind, aggregate, end, tmp_path):
+    config = SEConfig(kind, reduction=4, min_channels=1, aggregate=aggregate)
+    model, x = model_of(config.layer(name="se")), random_images(2, 6, 5, 16)
+    path = tmp_path / f"model.{end}"
+    if end == "weights.h5":
+        model.save_weights(path)
+        again = model_of(config.layer(name="se"))
+        again.load_weights(path)
+    else:
+        model.save(path)
+        again = keras.models.load_model(path)
+    np.testing.assert_array_equal(again(x), model(x))
+    assert again.get_layer("se").get_config() == model.get_layer("se").get_config()
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_saves_and_loads_as_h5_file(make, tmp_path):
+    model, x = model_of(make()), random_images(2, 6, 5, 16)
+    model.save(tmp_path / "model.h5")
+    again = keras.models.load_model(tmp_path / "model.h5")
+    np.testing.assert_array_equal(again(x), model(x))
+
+
+@pytest.fixture
+def data_format():
+    before = keras.config.image_data_format()
+    yield keras.config.set_image_data_format
+    keras.config.set_image_data_format(before)
+
+
+@pytest.mark.parametrize("end", ["keras", "h5"])
+@pytest.mark.parametrize("formats", [("last", "first"), ("first", "last")])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_data_format_is_that_of_the_making(kind, formats, end, data_format, tmp_path):
+    # 8x8x8: no shape tells the formats apart.
+    config = SEConfig(kind, reduction=2, min_channels=1, aggregate="concat")
+    x, (made, later) = random_images(2, 8, 8, 8), formats
+    data_format(f"channels_{made}")
+    model = model_of(config.layer(), (8, 8, 8))
+    expected = keras.ops.convert_to_numpy(model(x))
+    path = tmp_path / f"model.{end}"
+    model.save(path)
+    data_format(f"channels_{later}")
+    for same in (model, keras.models.load_model(path), keras.models.clone_model(model)):
+        same.set_weights(model.get_weights())
+        np.testing.assert_array_equal(same(x), expected)
+    assert model.layers[-1].get_config()["data_format"] == f"channels_{made}"
+    other = model_of(config.layer(), (8, 8, 8))  # made under the other setting
+    other.set_weights(model.get_weights())
+    turned = np.moveaxis(x, *((-1, 1) if later == "first" else (1, -1)))
+    turned = keras.ops.convert_to_numpy(other(turned))
+    back = np.moveaxis(turned, *((1, -1) if later == "first" else (-1, 1)))
+    np.testing.assert_allclose(back, expected, atol=1e-6)
+
+
 def test_sublayers_have_stable_names():
     layer = ConcurrentSqueezeExcite(name="se")
     layer.build((None, 8, 8, 16))
@@ -124,7 +193,7 @@ def test_sublayers_have_stable_names():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_height_width_and_batch(kind):
-    layer = SEConfig(kind, 4, 1).layer()
+    layer = SEConfig(kind, reduction=4, min_channels=1).layer()
     model = model_of(layer)
     assert model.output_shape == (None, None, None, 16)
     for shape in ((1, 1, 1, 16), (3, 7, 2, 16), (2, 20, 31, 16)):
@@ -153,7 +222,7 @@ def test_large_activations_do_not_overflow_in_half_precision(pool, dtype):
     ("dtype", "tolerance"), [("mixed_float16", 5e-3), ("mixed_bfloat16", 4e-2)]
 )
 def test_half_precision_is_near_full_precision(kind, dtype, tolerance):
-    config, x = SEConfig(kind, 4, 1), random_images(2, 9, 9, 16)
+    config, x = SEConfig(kind, reduction=4, min_channels=1), random_images(2, 9, 9, 16)
     full, half = config.layer(dtype="float32"), config.layer(dtype=dtype)
     full.build(x.shape)
     half.build(x.shape)
@@ -166,8 +235,8 @@ def test_half_precision_is_near_full_precision(kind, dtype, tolerance):
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_compiled_training_step_lowers_the_loss(kind):
     x = random_images(8, 6, 6, 16)
-    model = model_of(SEConfig(kind, 4, 1).layer(kernel_regularizer="l2"))
-    assert len(model.losses) == {"cse": 2, "sse": 1, "scse": 3}[kind]
+    model = model_of(SEConfig(kind, reduction=4, min_channels=1).layer(kernel_regularizer="l2"))
+    assert len(model.losses) == {"cse": 2, "sse": 1, "scse": 3, "static": 2}[kind]
     model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=True)
     losses = [float(model.train_on_batch(x, x / 4)) for _ in range(3)]
     assert losses[0] > losses[1] > losses[2]
@@ -181,7 +250,7 @@ def test_gradient_is_that_of_finite_differences(kind, pool, gate):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("tf.GradientTape needs the tensorflow backend")
     rng = np.random.default_rng(1)
-    layer = SEConfig(kind, 2, 1, pool=pool, gate=gate).layer(dtype="float64")
+    layer = SEConfig(kind, reduction=2, min_channels=1, pool=pool, gate=gate).layer(dtype="float64")
     x = tf.Variable(rng.normal(size=(2, 3, 4, 6)))
     layer.build(x.shape)
     mix = rng.normal(size=x.shape)
@@ -207,7 +276,7 @@ def test_litert_gives_the_same_outputs(kind):
     tf = pytest.importorskip("tensorflow")
     litert = pytest.importorskip("ai_edge_litert.interpreter")
     inputs = keras.Input((7, 6, 16), batch_size=1)
-    config = SEConfig(kind, 4, 1, gate="hard_sigmoid", aggregate="max")
+    config = SEConfig(kind, reduction=4, min_channels=1, gate="hard_sigmoid", aggregate="max")
     model = keras.Model(inputs, config.layer(kernel_initializer="random_normal")(inputs))
     content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
     interpreter = litert.Interpreter(model_content=content)
@@ -223,7 +292,7 @@ def test_litert_gives_the_same_outputs(kind):
 def test_call_traces_into_plain_operations(kind):
     # What rewrites a model reads the layer this way.
     inputs = keras.Input((7, 6, 16))
-    layer = SEConfig(kind, 4, 1).layer()
+    layer = SEConfig(kind, reduction=4, min_channels=1).layer()
     layer.build(inputs.shape)
     traced = keras.Model(inputs, layer.call(inputs))
     names = [type(operation).__name__ for operation in traced.operations]
@@ -256,7 +325,10 @@ def test_integers_are_refused_in_models_and_in_calls(kind, dtype):
             SEConfig(kind).layer(name="se")(x)
 
 
-@pytest.mark.parametrize("make", [SqueezeExcite, SpatialSqueezeExcite, ConcurrentSqueezeExcite])
+@pytest.mark.parametrize(
+    "make",
+    [SqueezeExcite, SpatialSqueezeExcite, ConcurrentSqueezeExcite, StaticSqueezeExcite],
+)
 def test_bad_arguments_are_refused_with_advice(make):
     with pytest.raises(ValueError, match="Choose from 'sigmoid', 'hard_sigmoid', 'tanh', 'relu'"):
         make(gate="softmax")
@@ -264,11 +336,28 @@ def test_bad_arguments_are_refused_with_advice(make):
         make(data_format="NHWC")
     with pytest.raises(TypeError, match="Pass use_bias=True or use_bias=False"):
         make(use_bias="yes")
+    with pytest.raises(ValueError, match=r"`kernel_init.*='he_norml'.*Did you mean 'he_normal'"):
+        make(kernel_initializer="he_norml")
+    with pytest.raises(TypeError, match=r"`kernel_init.*=3 of type int.*name such as 'he_normal'"):
+        make(kernel_initializer=3)
+    with pytest.raises(ValueError, match=r"`kernel_reg.*='l3'.*Choose from 'l1', 'l1_l2'"):
+        make(kernel_regularizer="l3")
     if make is not SpatialSqueezeExcite:
         with pytest.raises(ValueError, match="for a quarter, pass reduction=4"):
             make(reduction=0.25)
         with pytest.raises(ValueError, match="Pass a reduction of at most 8, or min_channels=1"):
             make(reduction=16, min_channels=0)(keras.Input((4, 4, 8)))
+
+
+def test_the_argument_order_of_other_libraries_is_refused_with_what_to_write():
+    for make in (SqueezeExcite, ConcurrentSqueezeExcite, StaticSqueezeExcite):
+        advice = rf"Received: {make.__name__}\(64, 16\).*write {make.__name__}\(reduction=16\)"
+        with pytest.raises(TypeError, match=f"must be named.*{advice}"):
+            make(64, 16)
+    with pytest.raises(TypeError, match=r"write SpatialSqueezeExcite\(gate='tanh'\)"):
+        SpatialSqueezeExcite("sigmoid", True)
+    with pytest.raises(TypeError, match=r"Every argument must be named.*write ChannelScale\(\)"):
+        ChannelScale(64)
 
 
 def test_other_channels_than_built_for_are_refused():

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from keras_se import MOBILE, PAPER, SEConfig, SqueezeExcite, models, weights
-from keras_se.complexity import complexity
+from keras_se.counting import complexity
 
 
-def small(name, **kwargs):
-    return models.build(name, **{"input_shape": (48, 48, 3), "classes": 5, "width": 0.5} | kwargs)
+def small(network, **kwargs):
+    return models.build(
+        network, **{"input_shape": (48, 48, 3), "classes": 5, "width": 0.5} | kwargs
+    )
 
 
 def se_layers(model):
@@ -48,46 +50,17 @@ def test_a_list_sets_each_stage_so_the_last_may_go_without():
     assert [layer.name for layer in se_layers(model)][-1] == "block_9_se"
 
 
-@pytest.mark.parametrize(
-    ("se", "error", "advice"),
-    [
-        ("paper", TypeError, "keras_se.PAPER"),
-        (0.25, TypeError, "keras_se.PAPER"),
-        ([None], ValueError, "11 stages"),
-        ([16] * 11, TypeError, "write None"),
-    ],
-)
-def test_bad_se_is_an_error_with_advice(se, error, advice):
-    with pytest.raises(error, match=advice):
-        small("mobilenet_v3_small", se=se)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "advice"),
-    [
-        ({"name": "mobilenet"}, ValueError, "mobilenet_v3_small"),
-        ({"input_shape": (48, 48)}, ValueError, "pass \\(224, 224, 3\\)"),
-        ({"classes": 0}, ValueError, "above 0"),
-        ({"width": "half"}, ValueError, "Leave it out"),
-        ({"depth": 2}, ValueError, "Leave them out"),
-        ({"preprocessing": 3}, ValueError, "1 / 127"),
-    ],
-)
-def test_bad_arguments_are_errors_with_advice(arguments, error, advice):
-    with pytest.raises(error, match=advice):
-        small(**{"name": "mobilenet_v3_small"} | arguments)
-
-
-def test_preprocessing_takes_pixels_to_what_the_network_expects():
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 3)).astype("float32")
-    with_it = small("mobilenet_v3_small")
-    without = small("mobilenet_v3_small", preprocessing=False)
-    other = small("mobilenet_v3_small", preprocessing=((1 / 255,) * 3, (-0.5, -0.5, -0.5)))
-    without.set_weights(with_it.get_weights())
-    other.set_weights(with_it.get_weights())
-    assert without.layers[1].name == "conv_conv"
-    np.testing.assert_allclose(with_it(pixels), without(pixels / 127.5 - 1), atol=1e-5)
-    np.testing.assert_allclose(other(pixels), without(pixels / 255 - 0.5), atol=1e-5)
+def test_caffes_pooling_drops_what_is_over_at_odd_sizes():
+    # An image of 65 is 33 after the stem; Caffe pools 3x3 by 2 to ceil((33 - 3) / 2) + 1 = 16.
+    model = small("se_resnet18", pool="end", input_shape=(65, 65, 3))
+    pool = model.get_layer("pool1_pool")
+    assert model.get_layer("conv1_act").output.shape[1] == 33
+    assert pool.output.shape[1] == 16
+    x = np.random.default_rng(0).uniform(0, 1, (1, 33, 33, 32)).astype("float32")
+    after = keras.Model(model.get_layer("pool1_pad").input, pool.output)(x)
+    windows = [[x[:, i : i + 3, j : j + 3].max((1, 2)) for j in range(0, 31, 2)] for i in (0, 30)]
+    np.testing.assert_array_equal(after[:, 0], np.stack(windows[0], 1))
+    np.testing.assert_array_equal(after[:, -1], np.stack(windows[1], 1))
 
 
 def test_features_come_one_a_resolution():
@@ -142,6 +115,24 @@ def test_every_network_runs_and_comes_back_from_its_config(name):
     np.testing.assert_allclose(twin(x), scores, atol=1e-5)
 
 
+GREY = ("se_resnet18", "efficientnet_b0")
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *GREY,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in models.names() if n not in GREY),
+    ],
+)
+def test_every_network_takes_grey_and_multi_channel_images(name, channels):
+    side = 96 if "inception_resnet" in name else 64
+    model = small(name, input_shape=(side, side, channels), width=0.25)
+    scores = keras.ops.convert_to_numpy(model(np.zeros((1, side, side, channels), "float32")))
+    np.testing.assert_allclose(scores.sum(-1), 1, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["se_resnet18", "mobilenet_v2"])
 def test_se_free_twin_differs_in_se_alone(name):
     with_se = complexity(small(name, se=PAPER))
@@ -158,8 +149,8 @@ def test_networks_do_not_depend_on_each_others_arguments():
 
 def test_se_on_the_projected_tensor_is_narrower():
     wide, narrow = (
-        complexity(small("mobilenet_v2", se=PAPER, se_on=place, width=1.0))
-        for place in ("expanded", "projected")
+        complexity(small("mobilenet_v2", se=dataclasses.replace(PAPER, placement=at), width=1.0))
+        for at in ("expanded", "projected")
     )
     assert narrow.se_macs < wide.se_macs / 5  # the expansion is 6
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_se import ConcurrentSqueezeExcite, SEConfig, SpatialSqueezeExcite, models, weights
-from keras_se.complexity import complexity
+from keras_se.counting import complexity
 from keras_se.models.segmentation import ENCODERS
 
 
@@ -12,16 +12,23 @@ def of_kind(model, kind):
     return [layer.name for layer in model.layers if type(layer) is kind]
 
 
-EVERYDAY = ("mobilenet_v2", "mobilenet_v3_small", "se_shufflenet_v1")
+EVERYDAY = (("mobilenet_v2", 3), ("mobilenet_v3_small", 5), ("efficientnet_b0", 1))
 
 
 @pytest.mark.parametrize(
-    "encoder",
-    [e if e in EVERYDAY else pytest.param(e, marks=pytest.mark.slow) for e in ENCODERS],
+    ("encoder", "channels"),
+    [
+        pytest.param(e, c, marks=[] if (e, c) in EVERYDAY else pytest.mark.slow)
+        for e in ENCODERS
+        for c in (1, 3, 5)
+    ],
 )
-def test_unet_stands_on_any_mobile_encoder(encoder):
-    model = models.build("unet", encoder=encoder, input_shape=(32, 64, 3), classes=3, width=0.5)
-    assert model.output_shape == (None, 32, 64, 3)
+def test_unet_stands_on_any_mobile_encoder(encoder, channels):
+    shape = (32, 64, channels)
+    model = models.build("unet", encoder=encoder, input_shape=shape, classes=3, width=0.5)
+    scores = model(np.zeros((1, *shape), "float32"))
+    assert scores.shape == (1, 32, 64, 3)
+    np.testing.assert_allclose(np.sum(scores, -1), 1, atol=1e-5)
 
 
 def test_unet_has_scse_after_each_decoder_block():

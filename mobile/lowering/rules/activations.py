@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from mobile.lowering import layers as own
 from mobile.lowering.registry import constant_of, rule, unsupported
 from mobile.lowering.values import Value
 
@@ -17,7 +18,6 @@ _OPERATIONS = {
     "HardSigmoid": "hard_sigmoid",
     "HardSilu": "hard_silu",
     "Silu": "silu",
-    "Gelu": "gelu",
     "Elu": "elu",
     "Selu": "selu",
     "Softplus": "softplus",
@@ -73,7 +73,7 @@ def _hard_sigmoid(low, v, name):
     return low.affine(gate, 1 / 6, 0.0, name)
 
 
-@rule(_L.Activation)
+@rule(_L.Activation, reads=("activation",))
 def _activation(low, node, v):
     return activate(low, v, node.operation.activation, node.name)
 
@@ -84,7 +84,16 @@ def _operation(low, node, v):
     return activate(low, v, keras.activations.get(name), node.name)
 
 
-@rule(_L.ReLU, "ReLU")  # the operation is that of keras.activations.relu
+@rule("Gelu", own.ApproximateGelu, reads=("approximate",))
+def _gelu(low, node, v):
+    if getattr(node.operation, "approximate", True):
+        return Value(low.emit(own.ApproximateGelu, low.true(v), name=node.name), flat=v.flat)
+    return activate(low, v, keras.activations.gelu, node.name)
+
+
+@rule(
+    _L.ReLU, "ReLU", reads=("max_value", "negative_slope", "threshold")
+)  # the operation is that of keras.activations.relu
 def _relu_layer(low, node, v):
     layer = node.operation
     slope, top = float(layer.negative_slope or 0), layer.max_value
@@ -103,7 +112,7 @@ def _clipped(low, v, top, node):
     return low.affine(low.relu(v, node.name, six=True), float(top) / 6.0, 0.0, node.name)
 
 
-@rule("Clip")
+@rule("Clip", reads=("x_min", "x_max"))
 def _clip(low, node, v, x_min=None, x_max=None):
     low_end = constant_of(node.operation.x_min if x_min is None else x_min)
     top = constant_of(node.operation.x_max if x_max is None else x_max)
@@ -112,19 +121,19 @@ def _clip(low, node, v, x_min=None, x_max=None):
     return _clipped(low, v, top, node)
 
 
-@rule(_L.LeakyReLU)
+@rule(_L.LeakyReLU, reads=("negative_slope",))
 def _leaky_relu(low, node, v):
     slope = float(node.operation.negative_slope)
     return low.through(v, _L.LeakyReLU, node.name, negative_slope=slope)
 
 
-@rule("LeakyRelu")
+@rule("LeakyRelu", reads=("negative_slope",))
 def _leaky_relu_operation(low, node, v):
     slope = float(node.operation.negative_slope)
     return low.through(v, _L.LeakyReLU, node.name, negative_slope=slope)
 
 
-@rule(_L.PReLU)
+@rule(_L.PReLU, reads=("shared_axes",))
 def _prelu(low, node, v):
     """relu(x) - slope * relu(-x), for a slope that space shares."""
     slope = np.asarray(node.operation.get_weights()[0], "float64")
@@ -139,13 +148,13 @@ def _prelu(low, node, v):
     return low.add([up, down], node.name)
 
 
-@rule(_L.Softmax)
+@rule(_L.Softmax, reads=("axis",))
 def _softmax_layer(low, node, v):
     v = low.unflattened(v)
     axis = node.operation.axis
     return Value(low.emit(_L.Softmax, low.true(v), name=node.name, axis=axis))
 
 
-@rule("Softmax")
+@rule("Softmax", reads=("axis",))
 def _softmax_operation(low, node, v):
     return _softmax_layer(low, node, v)

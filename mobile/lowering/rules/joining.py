@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 
@@ -11,12 +13,24 @@ from mobile.lowering.values import Concat, Value
 _L = keras.layers
 
 
+def _of_several(function):
+    """A rule for which one tensor alone is itself."""
+
+    @functools.wraps(function)
+    def joined(low, node, values, **kwargs):
+        return values[0] if len(values) == 1 else function(low, node, values, **kwargs)
+
+    return joined
+
+
 @rule(_L.Add)
+@_of_several
 def _add(low, node, values):
     return low.add(values, node.name)
 
 
 @rule(_L.Average)
+@_of_several
 def _average(low, node, values):
     return low.affine(low.add(values, node.name), 1.0 / len(values), 0.0, node.name)
 
@@ -27,6 +41,7 @@ def _subtract(low, node, values):
 
 
 @rule(_L.Multiply)
+@_of_several
 def _multiply(low, node, values):
     return low.multiply(values, node.name)
 
@@ -60,7 +75,7 @@ def _minimum(low, node, values):
 
 @rule("Maximum")
 def _op_maximum(low, node, a, b):
-    constant = a if constant_of(a) is not None else b
+    constant = b if isinstance(a, Value) else a
     if isinstance(constant, Value):
         return _greater(low, node, a, b)
     if np.any(constant_of(constant) != 0):
@@ -70,12 +85,13 @@ def _op_maximum(low, node, a, b):
 
 @rule("Minimum")
 def _op_minimum(low, node, a, b):
-    if constant_of(a) is not None or constant_of(b) is not None:
+    if not (isinstance(a, Value) and isinstance(b, Value)):
         raise unsupported(node, "a constant", "Use ReLU(max_value=6).")
     return _greater(low, node, a, b, sign=-1)
 
 
-@rule(_L.Concatenate, "Concatenate")
+@rule(_L.Concatenate, "Concatenate", reads=("axis",))
+@_of_several
 def _concatenate(low, node, values, axis=None):
     axis = node.operation.axis if axis is None else axis
     rank = len(node.outputs[0].spec.shape)

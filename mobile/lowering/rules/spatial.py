@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 
 from mobile.lowering import layers as own
-from mobile.lowering.registry import rule, unsupported
+from mobile.lowering.registry import rule, settings_of, unsupported
 from mobile.lowering.values import Concat, Pad, Value
 
 _L = keras.layers
 
-# Layers that act in training only, and operations that change no value in float32.
-_IDENTITIES = [
+# Layers that act in training only, whatever their settings.
+OF_TRAINING = [
     _L.Dropout, _L.SpatialDropout2D, _L.GaussianNoise, _L.GaussianDropout, _L.AlphaDropout,
-    _L.Identity, _L.ActivityRegularization, _L.RandomFlip, _L.RandomRotation, _L.RandomZoom,
+    _L.ActivityRegularization, _L.RandomFlip, _L.RandomRotation, _L.RandomZoom,
     _L.RandomTranslation, _L.RandomContrast, _L.RandomBrightness,
-    "Cast", "Identity", "StopGradient", "ConvertToTensor", "Copy", "Array",
 ]  # fmt: skip
+for _kind in OF_TRAINING:
+    rule(_kind, reads=tuple(settings_of(_kind)))(lambda low, node, v, *_, **__: v)
 
 
-@rule(*_IDENTITIES)
+@rule(_L.Identity, "Identity", "StopGradient", "ConvertToTensor", "Copy", "Array", "Cast")
 def _identity(low, node, v, *_, **__):
+    dtype = keras.backend.standardize_dtype(node.outputs[0].spec.dtype)
+    came_in = keras.backend.standardize_dtype(node.inputs[0].spec.dtype)
+    if dtype != came_in and not keras.backend.is_float_dtype(dtype):
+        raise unsupported(node, f"a cast from {came_in} to {dtype}", "Round before the model.")
     return v
 
 
 # Pooling
 
+_POOLING = ("pool_size", "strides", "padding")
 
-@rule(_L.GlobalAveragePooling2D)
+
+@rule(_L.GlobalAveragePooling2D, reads=("keepdims",))
 def _global_average(low, node, v):
     return mean(low, v, node.name, node.operation.keepdims)
 
@@ -43,19 +52,19 @@ def mean(low, v, name, keepdims) -> Value:
     return Value(t, v.scale, flat=not keepdims)
 
 
-@rule(own.Mean)
+@rule(own.Mean, reads=("axis",))
 def _mean_layer(low, node, v):
     axis = node.operation.axis
     return Value(low.emit(own.Mean, low.tensor(low.uniform(v)), name=node.name, axis=axis), v.scale)
 
 
-@rule(_L.GlobalMaxPooling2D)
+@rule(_L.GlobalMaxPooling2D, reads=("keepdims",))
 def _global_max(low, node, v):
     y = low.through(v, _L.GlobalMaxPooling2D, node.name, keepdims=True)
     return Value(y.tensor, y.scale, flat=not node.operation.keepdims)
 
 
-@rule("Mean")
+@rule("Mean", reads=("axis", "keepdims"))
 def _mean(low, node, v):
     axes, keepdims = _axes(node), node.operation.keepdims
     if _rank(node) == 4 and axes == [1, 2] and not v.flat:
@@ -65,7 +74,7 @@ def _mean(low, node, v):
     return Value(low.emit(own.Mean, low.true(v), name=node.name, axis=tuple(axes)))
 
 
-@rule("Max")
+@rule("Max", reads=("axis", "keepdims"))
 def _max(low, node, v):
     axes, keepdims = _axes(node), node.operation.keepdims
     if _rank(node) != 4 or axes != [1, 2] or v.flat:
@@ -84,14 +93,14 @@ def _axes(node):
     return sorted(int(a) % rank for a in axes)
 
 
-@rule(_L.MaxPooling2D)
+@rule(_L.MaxPooling2D, reads=_POOLING)
 def _max_pool(low, node, v):
     layer = node.operation
     config = dict(pool_size=layer.pool_size, strides=layer.strides, padding=layer.padding)
     return low.through(v, _L.MaxPooling2D, node.name, **config)
 
 
-@rule(_L.AveragePooling2D)
+@rule(_L.AveragePooling2D, reads=_POOLING)
 def _average_pool(low, node, v):
     """A depthwise convolution; what `same` pads does not count, hence a map of corrections."""
     layer = node.operation
@@ -127,7 +136,7 @@ def _shares(size, k, stride):
     return (np.minimum(starts + k, size) - np.maximum(starts, 0)) / k
 
 
-@rule(own.ScaleMap)
+@rule(own.ScaleMap, reads=("values",))
 def _scale_map(low, node, v):
     values = node.operation.values
     return Value(low.emit(own.ScaleMap, low.tensor(v), name=node.name, values=values), v.scale)
@@ -136,14 +145,14 @@ def _scale_map(low, node, v):
 # Padding, cutting, resizing
 
 
-@rule(_L.ZeroPadding2D)
+@rule(_L.ZeroPadding2D, reads=("padding",))
 def _zero_padding(low, node, v):
     padding = tuple(tuple(p) for p in node.operation.padding)
     source = low.tensor(v)
     return Value(scale=v.scale, pending=Pad(source, padding, node.name))
 
 
-@rule("Pad")
+@rule("Pad", reads=("pad_width", "mode"))
 def _pad(low, node, v, constant_values=None):
     operation = node.operation
     width = tuple(tuple(int(n) for n in p) for p in operation.pad_width)
@@ -157,14 +166,14 @@ def _pad(low, node, v, constant_values=None):
     return Value(scale=v.scale, pending=Pad(low.tensor(v), width[1:3], node.name))
 
 
-@rule(_L.Cropping2D)
+@rule(_L.Cropping2D, reads=("cropping",))
 def _cropping(low, node, v):
     cropping = node.operation.cropping
     y = low.emit(_L.Cropping2D, low.tensor(v), name=node.name, cropping=cropping)
     return Value(y, v.scale)
 
 
-@rule(_L.UpSampling2D)
+@rule(_L.UpSampling2D, reads=("size", "interpolation"))
 def _upsampling(low, node, v):
     layer = node.operation
     height, width = layer.size
@@ -177,14 +186,14 @@ def _upsampling(low, node, v):
     return Value(low.emit(own.DepthToSpace, t, name=node.name, block_size=height), v.scale)
 
 
-@rule(_L.Resizing)
+@rule(_L.Resizing, reads=("height", "width", "interpolation"))
 def _resizing(low, node, v):
     config = node.operation.get_config()
     config = {k: config[k] for k in ("height", "width", "interpolation")}
     return Value(low.emit(_L.Resizing, low.tensor(v), name=node.name, **config), v.scale)
 
 
-@rule("DepthToSpace", own.DepthToSpace)
+@rule("DepthToSpace", own.DepthToSpace, reads=("block_size",))
 def _depth_to_space(low, node, v):
     v = low.uniform(v)
     size = node.operation.block_size
@@ -212,15 +221,17 @@ def _slice(low, v, begin, end, name):
     return Value(low.emit(own.Slice, low.tensor(v), name=name, begin=begin, end=end), v.scale)
 
 
-@rule(own.Slice)
+@rule(own.Slice, reads=("begin", "end"))
 def _slice_layer(low, node, v):
     return _slice(low, v, node.operation.begin, node.operation.end, node.name)
 
 
-@rule("Split")
+@rule("Split", reads=("indices_or_sections", "axis"))
 def _split(low, node, v, *_, **__):
     rank = _rank(node)
     axis = node.operation.axis % rank
+    if axis == 0:
+        raise unsupported(node, "axis=0", "Leave the batch whole.")
     pieces, at = [], 0
     for ref in node.outputs:
         begin, end = [0] * (rank - 1), [None] * (rank - 1)
@@ -233,15 +244,19 @@ def _split(low, node, v, *_, **__):
 # Moving elements
 
 
-@rule(_L.Flatten, _L.Reshape, "Reshape", "Squeeze", "ExpandDims")
+@rule(_L.Flatten, _L.Reshape, "Reshape", reads=("target_shape", "newshape"))
+@rule("Squeeze", "ExpandDims", reads=("axis",))
 def _reshape(low, node, v):
-    shape = tuple(node.outputs[0].spec.shape[1:])
-    return reshape(low, v, shape, node.name)
+    given, made = node.inputs[0].spec.shape[1:], node.outputs[0].spec.shape[1:]
+    known = None not in (*given, *made)
+    if node.outputs[0].spec.shape[0] is not None or (known and math.prod(given) != math.prod(made)):
+        raise unsupported(node, f"the shape {node.outputs[0].spec.shape}", "Leave the batch alone.")
+    return reshape(low, v, tuple(made), node.name)
 
 
 def reshape(low, v, shape, name) -> Value:
     """`v` with another shape behind the batch; (1, 1, C) and (C) need no operator."""
-    if v.waits_as(Concat) and not v.flat and shape[:2] == (1, 1):
+    if v.waiting(Concat) and not v.flat and shape[:2] == (1, 1):
         return v
     t = low.tensor(v)
     held = tuple(t.shape[1:])
@@ -255,12 +270,12 @@ def reshape(low, v, shape, name) -> Value:
     return Value(t, v.scale)
 
 
-@rule(_L.Permute)
+@rule(_L.Permute, reads=("dims",))
 def _permute(low, node, v):
     return _transposed(low, node, v, tuple(node.operation.dims))
 
 
-@rule("Transpose")
+@rule("Transpose", reads=("axes",))
 def _transpose(low, node, v):
     axes = node.operation.axes
     if axes is None or axes[0] != 0:

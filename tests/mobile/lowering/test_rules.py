@@ -6,6 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+import keras_se
+import mobile
+from keras_se.layers import ChannelScale
 from tests.mobile.lowering.lowered import (
     assert_equal,
     batch_norm,
@@ -247,3 +250,123 @@ def test_preprocessing_is_one_layer_on_the_input():
 @pytest.mark.parametrize("target", ["xnnpack", "ethos-u"])
 def test_equal_outputs(body, target):
     assert_equal(model_of(body), target)
+
+
+def test_a_sequential_model_is_lowered():
+    model = keras.Sequential(
+        [keras.Input((12, 12, 4)), L.Conv2D(6, 3), L.BatchNormalization(), L.ReLU(), L.Flatten()]
+    )
+    assert_equal(model)
+    built = keras.Sequential([L.Conv2D(6, 3), L.GlobalAveragePooling2D(), L.Dense(3)])
+    built.build((None, 12, 12, 4))
+    assert_equal(built)
+
+
+def test_a_layer_used_twice_beside_one_that_has_the_next_name():
+    shared, next_one = L.Conv2D(4, 1, name="dense"), L.Conv2D(4, 1, name="dense_1")
+    lowered = assert_equal(model_of(lambda x: next_one(shared(shared(x)))))
+    assert [layer.name for layer in lowered.layers[1:]] == ["dense", "dense_2", "dense_1"]
+
+
+def test_a_weight_may_stand_on_the_left():
+    class Gamma(L.Layer):
+        def build(self, shape):
+            self.gamma = self.add_weight(shape=(shape[-1],), initializer="random_normal")
+
+        def call(self, x):
+            return self.gamma * x + (1.0 - self.gamma)
+
+    assert_equal(model_of(lambda x: conv(Gamma()(conv(x)))))
+
+
+def test_batch_norm_of_a_flattened_image_goes_into_the_dense_layer():
+    lowered = assert_equal(model_of(lambda x: L.Dense(3)(batch_norm(L.Flatten()(conv(x, 2, 3))))))
+    assert kinds(lowered)["Conv2D"] == 2
+
+
+def test_batch_norm_of_a_vector():
+    x = keras.Input((6,))
+    assert_equal(keras.Model(x, L.Dense(3)(batch_norm(x))))
+    assert_equal(keras.Model(x, batch_norm(L.ReLU()(x))))
+
+
+@pytest.mark.parametrize("kind", [L.Add, L.Average, L.Multiply, L.Concatenate])
+def test_one_tensor_joined_is_itself(kind):
+    lowered = assert_equal(model_of(lambda x: kind()([conv(x)])))
+    assert kinds(lowered) == {"Conv2D": 1}
+
+
+def test_a_split_of_the_batch_is_refused():
+    image = keras.Input(batch_shape=(2, 4, 4, 3))
+    with pytest.raises(ValueError, match=r"axis=0.*Leave the batch whole"):
+        mobile.lower(keras.Model(image, ops.split(image, 2, axis=0)))
+
+
+def channel_scale(x, values=(0.5, 0, -1, 2, 1, 1e-3)):
+    layer = ChannelScale()
+    y = layer(x)
+    layer.set_weights([np.resize(values, x.shape[-1])])
+    return y
+
+
+@pytest.mark.parametrize(
+    ("body", "operators"),
+    [
+        (lambda x: channel_scale(conv(x)), {"Conv2D": 1}),
+        (
+            lambda x: conv(channel_scale(L.DepthwiseConv2D(3, activation="relu")(x))),
+            {"DepthwiseConv2D": 1, "Conv2D": 1},
+        ),
+        (
+            lambda x: conv(channel_scale(ops.silu(conv(x)))),
+            {"Conv2D": 2, "Activation": 1, "Multiply": 1},
+        ),
+        (
+            lambda x: conv(channel_scale(L.MaxPooling2D()(ops.relu6(conv(x))))),
+            {"Conv2D": 2, "MaxPooling2D": 1},
+        ),
+        (
+            lambda x: L.Add()([channel_scale(batch_norm(conv(x, 4))), x]),
+            {"Conv2D": 1, "Add": 1},
+        ),
+        (
+            lambda x: L.Dense(3)(channel_scale(L.GlobalAveragePooling2D()(ops.relu(conv(x))))),
+            {"Conv2D": 2, "GlobalAveragePooling2D": 1, "Reshape": 1},
+        ),
+    ],
+    ids=["conv", "relu", "swish", "pool", "add", "dense"],
+)
+def test_constants_of_channels_go_into_their_neighbours_even_zeros_and_negative_ones(
+    body, operators
+):
+    assert kinds(assert_equal(model_of(body))) == operators
+
+
+@pytest.mark.parametrize("target", ["xnnpack", "builtin"])
+@pytest.mark.parametrize("relu", [ops.relu, ops.relu6, ops.hard_silu, L.MaxPooling2D()])
+def test_constants_of_channels_before_what_is_not_linear(relu, target):
+    def body(x):
+        return relu(channel_scale(L.Add()([conv(x, 6), conv(x, 6)])))
+
+    assert_equal(model_of(body), target)
+
+
+def test_constants_of_channels_that_nothing_takes_are_one_convolution():
+    def body(x):
+        return L.ReLU()(channel_scale(L.Add()([conv(x, 4), x])))
+
+    assert kinds(assert_equal(model_of(body))) == {"Conv2D": 1, "Add": 1, "DepthwiseConv2D": 1}
+
+
+@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
+def test_a_folded_block_leaves_the_operators_of_a_network_without_it(gate):
+    def body(x, se):
+        y = L.ReLU()(L.DepthwiseConv2D(3, padding="same")(conv(x)))
+        y = squeeze_excite(y, gate) if se else y
+        return L.Add()([conv(y, 4), x])
+
+    model = model_of(lambda x: body(x, True))
+    images = np.random.default_rng(0).normal(size=(4, 12, 12, 4)).astype("float32")
+    (block,) = keras_se.gates(model, images).blocks
+    lowered = assert_equal(keras_se.fold(model, {block.name: block.constant}))
+    assert kinds(lowered) == kinds(mobile.lower(model_of(lambda x: body(x, False))))

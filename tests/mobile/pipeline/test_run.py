@@ -7,7 +7,7 @@ import pytest
 import keras_se
 import mobile
 from mobile import data
-from mobile.pipeline import run
+from mobile.pipeline import keras_files, run
 from mobile.pipeline.options import Options, se_named
 from mobile.progress import Silence
 from mobile.reporting.results import Results
@@ -129,7 +129,7 @@ def test_the_three_networks_differ_in_squeeze_and_excitation_alone(finished):
 def test_int8_file_of_a_run_reads_back_and_is_fed_pixels(finished, images):
     output, results, _, _ = finished
     artifact = mobile.Artifact.load(output / "tiny" / "int8.tflite")
-    model = run.load_model(output / "tiny" / "float.keras")
+    model = keras_files.load(output / "tiny" / "float.keras")
     agreement = mobile.verify(model, artifact, images.x_test, images.y_test)
     assert agreement.accuracy["tflite"] == results.networks[0].accuracy["int8"]
 

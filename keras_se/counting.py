@@ -1,23 +1,26 @@
 """Count parameters and multiply-adds, layer by layer, with squeeze-and-excitation's share."""
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import keras
 
-from keras_se.graph import trace
-from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
+from keras_se.graph import Node, read_inside, trace
+from keras_se.layers.base import Excite
+from keras_se.multiply_adds import multiply_adds
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer of a model.
+    """One layer of a model, or an operation outside of layers that multiplies and adds.
 
     Args:
         name: The layer's name, below its models' where it is nested.
         kind: Name of its class.
         output_shape: Shape of what it returns.
-        params: Trainable parameters.
+        params: Trainable parameters, frozen or not.
         other_params: The others, such as BatchNorm's moving statistics.
         macs: Multiply-adds for one image.
         is_se: Whether it is a squeeze-and-excitation layer.
@@ -25,7 +28,7 @@ class LayerCost:
 
     name: str
     kind: str
-    output_shape: tuple
+    output_shape: tuple[int | None, ...]
     params: int
     other_params: int
     macs: int
@@ -34,14 +37,22 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Complexity:
-    """What a model costs: one row a layer, and sums. Prints itself as a table by stage."""
+    """What a model costs: one row a layer, and sums. Prints itself as a table by stage.
+
+    Args:
+        name: Name of the model.
+        layers: One row a layer, in the order in which they run.
+        uncounted: Layers whose multiply-adds are not known, with their class. They are missing in
+            the sums.
+    """
 
     name: str
     layers: tuple[LayerCost, ...]
+    uncounted: tuple[str, ...] = ()
 
     @property
     def trainable_params(self) -> int:
-        """Parameters that training changes; what papers print."""
+        """Parameters that training changes where no layer is frozen; what papers print."""
         return sum(row.params for row in self.layers)
 
     @property
@@ -86,7 +97,7 @@ class Complexity:
                 sums[size] = sums.get(size, 0) + row.params
         return tuple(sums.values())
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values, sums included."""
         return {
             "name": self.name,
@@ -98,18 +109,20 @@ class Complexity:
             "layers": [
                 asdict(row) | {"output_shape": list(row.output_shape)} for row in self.layers
             ],
+            "uncounted": list(self.uncounted),
         }
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Complexity":
+    def from_dict(cls, values: dict[str, Any]) -> "Complexity":
         """Return the record that `to_dict` described."""
         rows = (row | {"output_shape": tuple(row["output_shape"])} for row in values["layers"])
-        return cls(values["name"], tuple(LayerCost(**row) for row in rows))
+        uncounted = tuple(values.get("uncounted", ()))
+        return cls(values["name"], tuple(LayerCost(**row) for row in rows), uncounted)
 
     def __str__(self) -> str:
         return self.table(self.by_stage())
 
-    def table(self, rows=None) -> str:
+    def table(self, rows: Iterable[LayerCost] | None = None) -> str:
         """Return `rows` (default: every layer that costs anything) and the total as text."""
         rows = [r for r in self.layers if r.params or r.macs] if rows is None else rows
         head = ("layer", "kind", "output", "parameters", "MACs")
@@ -126,7 +139,8 @@ class Complexity:
             )
             for row in (head, *cells)
         )
-        return "\n".join(line.rstrip() for line in lines)
+        told = [f"not counted: {', '.join(self.uncounted)}"] if self.uncounted else []
+        return "\n".join([*(line.rstrip() for line in lines), *told])
 
 
 def complexity(model: keras.Model) -> Complexity:
@@ -134,18 +148,23 @@ def complexity(model: keras.Model) -> Complexity:
 
     One MAC is one multiplication with its addition in a convolution or dense layer, biases not
     counted; a squeeze-and-excitation layer also counts one for each element it rescales, as the
-    paper's figures do. Pooling, BatchNorm, activations, and additions count nothing. A layer used
-    twice counts its parameters once.
+    paper's figures do. Static squeeze-and-excitation counts nothing: its gate goes into its
+    neighbours. Recurrent layers count their two kernels at each step, attention its two products
+    of sequences. Pooling, BatchNorm, activations, additions and multiplications by element count
+    nothing. A layer used twice counts its parameters once; frozen layers count as others do.
+
+    A layer without a formula, such as one of your own, is read and counted by what its `call`
+    consists of. Where that cannot be read either, `Complexity.uncounted` names it.
 
     Args:
-        model: A functional model whose image size is known.
+        model: A functional model for images of known size with the channels last.
 
     Returns:
         A `Complexity`, which prints itself as a table.
 
     Raises:
         TypeError: The model is not functional.
-        ValueError: The image size is not known.
+        ValueError: The image size is not known, or channels come first.
 
     Example:
 
@@ -154,64 +173,67 @@ def complexity(model: keras.Model) -> Complexity:
     >>> counted.macs == 6 * 6 * 4 * 3 * 3 * 3, counted.trainable_params == 4 * (27 + 1)
     (True, True)
     """
-    rows, seen = [], set()
-    for call in trace(model).nodes:
-        path, layer, output = call.path, call.operation, call.outputs[0]
-        if not isinstance(layer, keras.layers.Layer):
+    uncounted: list[str] = []
+    rows = tuple(_rows(trace(model).nodes, set(), uncounted))
+    return Complexity(model.name, rows, tuple(uncounted))
+
+
+def _rows(nodes: list[Node], seen: set[int], uncounted: list[str]) -> Iterator[LayerCost]:
+    for node in nodes:
+        layer = node.operation
+        macs = multiply_adds(node)
+        if macs is None:
+            inside = _inside(node, seen)
+            if inside is None:
+                uncounted.append(f"{node.path} ({type(layer).__name__})")
+            else:
+                yield from inside.layers
+                uncounted.extend(inside.uncounted)
+        is_layer = isinstance(layer, keras.layers.Layer)
+        if not is_layer and not macs:
             continue
-        trainable = sum(math.prod(w.shape) for w in layer.trainable_weights)
-        everything = sum(math.prod(w.shape) for w in layer.weights)
-        first = id(layer) not in seen
-        seen.add(id(layer))
-        rows.append(
-            LayerCost(
-                name=path,
-                kind=type(layer).__name__,
-                output_shape=tuple(output.shape),
-                params=trainable * first,
-                other_params=(everything - trainable) * first,
-                macs=_macs(layer, call.inputs[0].shape, output.shape, path),
-                is_se=isinstance(layer, _SE),
-            )
+        trainable, everything = _count_params(layer, seen) if is_layer else (0, 0)
+        yield LayerCost(
+            name=node.path,
+            kind=type(layer).__name__,
+            output_shape=node.outputs[0].shape,
+            params=trainable,
+            other_params=everything - trainable,
+            macs=macs or 0,
+            is_se=isinstance(layer, Excite),
         )
-    return Complexity(model.name, tuple(rows))
 
 
-_SE = (SqueezeExcite, SpatialSqueezeExcite, ConcurrentSqueezeExcite)
+def _inside(node: Node, seen: set[int]) -> Complexity | None:
+    """Count what the layer's `call` consists of; None if that cannot be read or counted."""
+    if not isinstance(node.operation, keras.layers.Layer):
+        return None
+    uncounted: list[str] = []
+    begun = set(seen)
+    try:
+        rows = tuple(_rows(read_inside(node).nodes, begun, uncounted))
+    except (TypeError, ValueError, NotImplementedError):
+        return None
+    seen |= begun
+    return Complexity(node.path, rows, tuple(uncounted))
 
 
-def _macs(layer, input_shape, output_shape, path):
-    if isinstance(layer, ConcurrentSqueezeExcite):
-        return sum(
-            _macs(branch, input_shape, input_shape, path)
-            for branch in (layer.channel, layer.spatial)
-        )
-    if isinstance(layer, SqueezeExcite):
-        positions = 1 if layer.pool else _product(input_shape[1:-1], path)
-        convs = (layer.reduce, layer.expand)
-        return positions * sum(math.prod(c.kernel.shape) for c in convs) + _product(
-            input_shape[1:], path
-        )
-    if isinstance(layer, SpatialSqueezeExcite):
-        return 2 * _product(input_shape[1:], path)
-    kernel = getattr(layer, "kernel", None)
-    if isinstance(layer, keras.layers.Conv2DTranspose):
-        return math.prod(kernel.shape) * _product(input_shape[1:-1], path)
-    if isinstance(layer, keras.layers.SeparableConv2D):
-        kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
-        return sum(math.prod(k.shape) for k in kernels) * _product(output_shape[1:-1], path)
-    if kernel is not None:  # convolutions and dense layers
-        return math.prod(kernel.shape) * _product(output_shape[1:-1], path)
-    return 0
+def _count_params(layer, seen):
+    """Count the trainable and all weights that were not seen before.
 
-
-def _product(sizes, path):
-    if any(size is None for size in sizes):
-        raise ValueError(
-            f"The image size must be known to count multiply-adds. Received: sizes {tuple(sizes)} "
-            f"at layer {path!r}. Build the model with a size, such as input_shape=(224, 224, 3)."
-        )
-    return math.prod(sizes)
+    Keras's own properties forget which weights of a frozen layer were made to be trained.
+    """
+    trainable = {
+        id(weight.value) for part in layer._flatten_layers() for weight in part._trainable_variables
+    }
+    sums = [0, 0]
+    for weight in layer.weights:
+        key = id(weight.value)
+        if key not in seen:
+            seen.add(key)
+            sums[0] += math.prod(weight.shape) * (key in trainable)
+            sums[1] += math.prod(weight.shape)
+    return sums
 
 
 def _sum(size, rows):
