@@ -282,7 +282,7 @@ class Timings(Record):
     def control(self) -> Ratio | None:
         """The `Ratio` of a model to its own second copy, which should be 1; None without one."""
         for model in self.models if self.conditions.interleaved else ():
-            if model.control_of in self:
+            if model.control_of is not None and model.control_of in self:
                 return self.ratio(model.name, model.control_of)
         return None
 

@@ -100,6 +100,11 @@ def benchmark(
     overwrite: app.Overwrite = False,
 ):
     """Time .tflite files interleaved, on this machine or others; exit 1 if one gave no times."""
+<<<<<<< HEAD
+=======
+    from mobile.reporting import report
+
+>>>>>>> rec
     exports = {"json": export_json, "markdown": export_markdown, "csv": export_csv, "html": html}
     exports = {kind: path for kind, path in exports.items() if path is not None}
     app.refuse_unwritable(exports.values(), overwrite)
@@ -125,7 +130,7 @@ def benchmark(
         accelerators=tuple(estimate or ()),
     )
     result = measured(plan)
-    _write(result, exports)
+    report.publish(result, exports)
     if result.failed:
         raise typer.Exit(1)
 
@@ -222,6 +227,7 @@ def _timed(models, plan, progress):
     return found
 
 
+<<<<<<< HEAD
 def _write(result, exports):
     """Show the result, then write it: the table stands even where a file cannot be written."""
     from mobile.reporting import report
@@ -229,6 +235,8 @@ def _write(result, exports):
     report.publish(result, exports)
 
 
+=======
+>>>>>>> rec
 def _build(compare, files, network, size, data):
     """Return what to build; None where the files are there."""
     if compare and network is not None:

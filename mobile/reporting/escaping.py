@@ -5,7 +5,7 @@ from typing import Any
 
 from mobile.record import printable
 
-__all__ = ["for_csv", "for_html", "for_markdown", "for_picture", "printable"]
+__all__ = ["breakable", "for_csv", "for_html", "for_markdown", "for_picture", "printable"]
 
 _MARKDOWN = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": r"\|", "`": r"\`"})
 
@@ -38,6 +38,13 @@ def for_html(value: Any) -> Any:
     """Return a value for a page; the template escapes what is HTML's, except where marked safe."""
     plain = isinstance(value, str) and not hasattr(value, "__html__")
     return printable(value, lines=True) if plain else value
+
+
+def breakable(value: str) -> Any:
+    """Return a name for a page, which may continue in a new line where one of its words ends."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"(?<=[_/.-])(?=\w)", "<wbr>", str(escape(for_html(value)))))
 
 
 def for_picture(text: str) -> str:

@@ -137,6 +137,7 @@ def to_html(page: Page) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=escaping.for_html
     )
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    environment.filters["breakable"] = escaping.breakable
     template = environment.from_string((here / "page.html.j2").read_text())
     style = (here / "page.css").read_text()
     return template.render(page=page, words=WORDS, style=style)

@@ -64,7 +64,7 @@ def of_device(
     said = [timings.where]
     said += ratios_in_words(references)
     if "error" in cells:
-        said.append("error: of the output, mean over its span.")
+        said.append("error: distance of the output from the right one, over its spread.")
     if "LSB" in cells:
         said.append("LSB: the same, largest, in steps of its quantisation.")
     if alone:

@@ -45,7 +45,7 @@ class Preprocessing(Record):
                 f"is expected: they look scaled already. Pass images before any preprocessing.",
                 stacklevel=3,
             )
-        scale, offset = np.float32(self.scale), np.float32(self.offset)
+        scale, offset = (np.asarray(x, np.float32) for x in (self.scale, self.offset))
         return images.astype(np.float32) * scale + offset
 
     def __str__(self):

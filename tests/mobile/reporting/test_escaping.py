@@ -55,3 +55,7 @@ def test_a_picture_and_a_page_can_show_it(text):
     safe = escaping.for_picture(text)
     safe.encode()
     assert safe.count("$") == safe.count(r"\$")  # matplotlib then sets no mathematics
+
+
+def test_a_name_breaks_between_its_words_and_stays_text():
+    assert escaping.breakable("a_b/<c>-d_") == "a_<wbr>b/&lt;c&gt;-<wbr>d_"

@@ -284,21 +284,10 @@ def test_what_is_not_there_is_said():
         files.read(DATA)
 
 
-def test_labels_tell_devices_threads_and_runtimes_apart():
-    many = [
-        timings(),
-        timings("ssh:pi"),
-        timings(runtime="2.14.0"),
-        timings("ssh:pi"),
-        timings(scenario="single-stream"),
-        timings(model="Board 5"),
-    ]
-    merged = files.merge(Measurements((Measurement(t),)) for t in many)
-    assert [label for label, _ in merged.labelled] == [
-        "local, 1 thread, A CPU, ai_edge_litert 2.3.0",
-        "ssh:pi, 1 thread (1)",
-        "local, 1 thread, A CPU, ai_edge_litert 2.14.0",
-        "ssh:pi, 1 thread (2)",
-        "local, 1 thread, single-stream",
-        "local, 1 thread, Board 5",
-    ]
+def test_records_are_merged_in_their_order():
+    one, two = files.read(DATA / "run_v1.json"), files.read(DATA / "measurements_v1.json")
+    both = files.merge([one, two])
+    assert both.measurements == one.measurements + two.measurements
+    assert both.estimates == two.estimates
+    assert (both.created, both.versions) == ("2026-11-22T00:00:00+00:00", {"keras-se": "0"})
+    assert files.merge([]) == Measurements()

@@ -48,9 +48,8 @@ def test_a_device_has_times_sizes_and_ratios():
     assert "load ms" not in sheet.header  # nobody knows it
     assert sheet.strong == (1,)  # b is the fastest
     assert sheet.caption.startswith(timings(*models).where)
-    assert (
-        "ratio: to a, of the medians" in sheet.caption and "error: of the output" in sheet.caption
-    )
+    assert "ratio: to a, of the medians" in sheet.caption
+    assert "error: distance of the output" in sheet.caption
 
 
 def test_what_ran_without_the_delegate_is_labelled():
