@@ -189,6 +189,95 @@ def sensitivity(found: Any, named: int = 4) -> bytes:
     return _png(figure)
 
 
+def gates(found, columns=3) -> bytes:
+    """Draw the gates of each block, its channels in the order of their means.
+
+    A line is the mean over images, the band one standard deviation; thin lines are the means of
+    classes, where there are any (Hu et al., 2018, arXiv:1709.01507, figures 6 and 7).
+
+    Args:
+        found: What `keras_se.gates` found.
+        columns: Panels side by side.
+    """
+    rows = math.ceil(len(found.blocks) / columns)
+    width = min(columns, len(found.blocks))
+    figure, panels = _figure(3.2 * width, 0.6 + 2.0 * rows, rows, width)
+    panels = np.ravel(panels)
+    for axes, block in zip(panels, found.blocks, strict=False):
+        order = np.argsort(block.mean, kind="stable")
+        x, mean, spread = np.arange(len(order)), block.mean[order], block.spread[order]
+        for place, means in enumerate([] if block.class_means is None else block.class_means):
+            tint = _PALETTE[place % len(_PALETTE)]
+            axes.plot(x, means[order], color=tint, linewidth=0.6, alpha=0.7)
+        axes.fill_between(x, mean - spread, mean + spread, color=_GREY, alpha=0.35, linewidth=0)
+        axes.plot(x, mean, color=_INK, linewidth=1.2)
+        axes.set_title(f"{block.name}, {'x'.join(map(str, block.shape))}", loc="left", fontsize=8)
+        axes.text(
+            0.98, 0.04, f"a constant leaves {block.error:.1%}", transform=axes.transAxes,
+            ha="right", fontsize=7, color=_GREY,
+        )  # fmt: skip
+        axes.set_ylim(min(-0.03, float((mean - spread).min())), max(1.03, float(mean.max())))
+        axes.tick_params(labelsize=7)
+        axes.grid(axis="y", alpha=0.25)
+    for axes in panels[len(found.blocks) :]:
+        axes.set_axis_off()
+    for place, label in enumerate(found.classes[: len(_PALETTE)]):
+        panels[0].plot([], [], color=_PALETTE[place], linewidth=1.5, label=str(label))
+    if found.classes:
+        more = len(found.classes) > len(_PALETTE)
+        title = f"{len(found.classes)} classes" if more else None
+        panels[0].legend(fontsize=6, title=title, title_fontsize=6, frameon=False)
+    figure.supylabel("gate", fontsize=9)
+    figure.supxlabel("channels, by their mean gate", fontsize=9)
+    said = f"{found.model}: gates over {found.images} images (line: mean, band: deviation)"
+    figure.suptitle(said, fontsize=10)
+    return _png(figure)
+
+
+def gate_folding(record) -> bytes:
+    """Draw agreement against what folding saved, gate by gate.
+
+    Args:
+        record: What `mobile.fold_gates` recorded.
+    """
+    figure, axes = _figure(7.6, 4.6)
+    saved = [100 * record.saved(count) for count in range(len(record.folded) + 1)]
+    axes.plot(
+        saved, [100.0, *(100 * gate.agreement for gate in record.folded)], "o-", color=_PALETTE[0],
+        label="agreement with the model",
+    )  # fmt: skip
+    if record.accuracy is not None:
+        right = [100 * record.accuracy, *(100 * gate.accuracy for gate in record.folded)]
+        axes.plot(saved, right, "s--", color=_PALETTE[2], markersize=4, label="top-1 accuracy")
+    for x, gate in zip(saved[1:], record.folded, strict=True):
+        _label(axes, gate.block, x, 100 * gate.agreement, _INK)
+    whole = sum(record.saving(gate) for gate in record.gates)
+    for gate in record.gates:
+        if gate.order is None and gate.agreement is not None and whole:
+            x = saved[-1] + 100 * record.saving(gate) / whole
+            axes.plot(x, 100 * gate.agreement, "x", color=_GREY, markersize=6)
+            _label(axes, gate.block, x, 100 * gate.agreement, _GREY)
+    axes.plot([], [], "x", color=_GREY, label="what one more would keep")
+    if record.keep:
+        axes.axhline(100 * record.keep, color=_PALETTE[1], linewidth=1, linestyle=":")
+    axes.legend(frameon=False, loc="lower left")
+    kind = "multiplied elements" if record.device is None else f"time of SE on {record.device}"
+    axes.set_xlabel(f"saved, % of the {kind}")
+    axes.set_ylabel("%")
+    axes.margins(x=0.12)
+    axes.grid(alpha=0.25)
+    said = f"{record.model}: gates folded one by one; {record.judged} images"
+    axes.set_title(said, loc="left", fontsize=10)
+    return _png(figure)
+
+
+def _label(axes, name, x, y, colour):
+    """Write a name above a point, slanted, so that neighbours do not cover it."""
+    axes.annotate(
+        name, (x, y), (3, 4), textcoords="offset points", fontsize=6, color=colour, rotation=25
+    )
+
+
 def _name(axes, name, x, y, width):
     """Write a name beside a point, on the side where there is room."""
     right = x < 0.6 * width
@@ -276,14 +365,14 @@ def _plain_log_ticks(axes, low, high):
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _figure(width, height, rows=1):
+def _figure(width, height, rows=1, columns=1):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=144, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, 1)
-    for one in np.atleast_1d(axes):
+    axes = figure.subplots(rows, columns)
+    for one in np.ravel(axes):
         one.spines[["top", "right"]].set_visible(False)
         one.spines[["left", "bottom"]].set_color(_GREY)
     return figure, axes
