@@ -219,15 +219,19 @@ def _forms(results):
         "qat": "quantisation-aware, Keras",
         "float32": "float32 .tflite",
         "int8": "int8 .tflite",
+        "calibrated": "int8 .tflite, calibrated alone",
+        "trained": "int8 .tflite, trained on",
     }
     rows = []
     for network in results.networks:
         for form, value in network.accuracy.items():
+            if form == "int8" and network.int8_from:
+                continue  # the kept one of two, each of which has a row
             agreement = network.agreement.get(form)
             rows.append(
                 (
                     _label(network.name),
-                    words.get(form, form),
+                    words.get(form, form) + (", kept" if form == network.int8_from else ""),
                     percent(value),
                     percent(agreement.top1_agreement) if agreement else "-",
                     f"{agreement.worst_abs:.2g}" if agreement else "-",
