@@ -194,9 +194,9 @@ def gates(
     sums = {block: _Sums(block) for block in found.blocks}
     last = max(i for i, node in enumerate(found.graph.nodes) if sites.keys() & set(node.outputs))
     passing = _Images(model, images, batch_size)
-    for batch in passing:
-        here = None if labels is None else labels[passing.count - len(batch[0]) : passing.count]
-        if here is not None and len(here) < len(batch[0]):
+    for batch, count in passing:
+        here = None if labels is None else labels[passing.count - count : passing.count]
+        if here is not None and len(here) < count:
             break
         for number, (node, values) in enumerate(found.graph.run(batch)):
             for ref in sites.keys() & set(node.outputs):
@@ -305,10 +305,11 @@ class _Images:
             self.count += len(arrays[0])
             self.first = arrays[0][0].copy() if self.first is None else self.first
             self.differ = self.differ or bool((arrays[0] != self.first).any())
-            yield [
+            tensors = [
                 ops.convert_to_tensor(array, dtype=entrance.dtype)
                 for array, entrance in zip(arrays, self.model.inputs, strict=True)
             ]
+            yield tensors, len(arrays[0])
 
     def _batches(self):
         images, several = self.images, len(self.model.inputs) > 1

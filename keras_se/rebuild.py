@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 
@@ -70,7 +71,8 @@ class _Copier:
             return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=name)
 
         inputs = keras.tree.map_structure(new_input, model.input)
-        doors = set() if path else {id(x) for x in keras.tree.flatten(inputs)}
+        flat: Any = keras.tree.flatten(inputs)
+        doors = set() if path else {id(x) for x in flat}
         entered = {}  # id of an input to what is read in its place
         numbers = itertools.count()
 

@@ -68,6 +68,7 @@ _HOMES = {
     "report": "reporting.run_report",
     "run": "pipeline.run",
     "train": "pipeline.training",
+    "fold_gates": "tuning.gate_folding",
     "Agreement": "conversion.agreement",
     "Artifact": "tflite",
     "Conditions": "benchmarking.timings",
@@ -79,7 +80,7 @@ _HOMES = {
     "Timings": "benchmarking.timings",
 }
 _ROOMS = ("analysis", "benchmarking", "conversion", "data", "devices", "lowering", "pipeline")
-_ROOMS += ("quantization", "reporting", "tflite")
+_ROOMS += ("quantization", "reporting", "tflite", "tuning")
 
 
 def __getattr__(name: str):

@@ -99,7 +99,9 @@ class Estimate(Record):
         return text
 
 
-def estimate(model, accelerator="ethos-u55-256", name="model", timeout=600):
+def estimate(
+    model, accelerator: str = "ethos-u55-256", name: str = "model", timeout: float = 600
+) -> Estimate:
     """Estimate a model on an Ethos-U with Vela, Arm's compiler. Nothing is measured.
 
     Args:
@@ -133,7 +135,7 @@ def estimate(model, accelerator="ethos-u55-256", name="model", timeout=600):
     return _estimate(name, accelerator, figures, said, file, compiled)
 
 
-def check(accelerator):
+def check(accelerator: str) -> None:
     """Raise unless the accelerator is known and Vela is there."""
     if accelerator not in ACCELERATORS:
         raise ValueError(
@@ -182,7 +184,7 @@ def _refused(name, accelerator, why):
     )
 
 
-def find_vela():
+def find_vela() -> list[str]:
     """Return the command that starts Vela, as a list."""
     try:
         if importlib.util.find_spec("ethosu.vela.__main__"):

@@ -151,7 +151,7 @@ def judge(
         expected: The right real-valued outputs.
         tolerance: As in `mobile.benchmark`.
     """
-    artifact, restored = subject.artifact, subject.artifact.restore(outputs)
+    artifact, restored = subject.artifact, list(subject.artifact.restore(outputs))
     delegated = row["kernels"] == "default" and row["partitions"] != 0
     like = here.outputs.get("default", here.plain) if delegated else here.plain
     allowed = tolerance_of(artifact) if tolerance is None else tolerance
@@ -163,7 +163,7 @@ def judge(
             "`images` of the kind that the model is made for."
         )
     wanted = artifact.restore(here.plain or like) if expected is None else expected
-    error = output_error(restored, wanted)
+    error = output_error(restored, list(wanted))
     if expected is None and here.plain is None:
         why = " ".join(next(iter(here.reasons.values()), "no reason given").split())
         remarks.append(
@@ -171,7 +171,7 @@ def judge(
             f"so that its answer was compared with the delegate's alone. Pass `expected`."
         )
     elif expected is None and error > allowed < here.difference and like is not here.plain:
-        error = output_error(restored, artifact.restore(like))
+        error = output_error(restored, list(artifact.restore(like)))
         remarks.append(
             f"not checked independently: on this machine the delegate's answer differs by "
             f"{here.difference:.0%} from the plain kernels', and nothing here says which is right. "

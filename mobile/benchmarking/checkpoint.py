@@ -4,8 +4,10 @@ import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Callable
 
 from mobile.benchmarking import measurements
+from mobile.benchmarking.timings import Timings
 from mobile.record import write_file
 
 
@@ -16,10 +18,10 @@ class Keeping:
         read: Returns the `Timings` of a device, a job, and what was answered until an interrupt.
     """
 
-    def __init__(self, read):
+    def __init__(self, read: Callable[..., Timings]):
         self.read, self.parts = read, []
 
-    def part(self, device, job):
+    def part(self, device, job: dict) -> "_Part":
         """Return a function that keeps an answer in place of the device's last one."""
         part = _Part(device, job)
         self.parts.append(part)
@@ -59,7 +61,8 @@ class _Part:
 
     @property
     def timed(self):
-        return any(row["times_ms"] for row in self.answer.result["models"].values())
+        rows = self.answer.result["models"].values() if self.answer else ()
+        return any(row["times_ms"] for row in rows)
 
     def __call__(self, answer):
         if self.over or not answer.result.get("models"):

@@ -105,7 +105,6 @@ class Study:
             output_lsb=verdict.steps,
             left_out=_left_out(artifact, row["delegates"]),
             profile=tuple(OperatorTime(**each) for each in row.get("profile", ())),
-            fallback_of=_fallback_of(name, row),
             **{key: row.get(key) for key in _KEPT},
         )
 
@@ -117,14 +116,15 @@ class Study:
         return present or tuple(m.name for m in models[:1])
 
 
-def _fallback_of(name, row):
-    """Return the model that the delegate refused, of which a row is the run without it."""
-    if row.get("control_of"):
-        return None
-    return row.get("fallback_of") or (row["of"] if row["of"] != name else None)
-
-
-_KEPT = ("partitions", "load_ms", "first_ms", "peak_memory_bytes", "kernels", "control_of")
+_KEPT = (
+    "partitions",
+    "load_ms",
+    "first_ms",
+    "peak_memory_bytes",
+    "kernels",
+    "control_of",
+    "fallback_of",
+)
 
 
 def _remarks(row, verdict):

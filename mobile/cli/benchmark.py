@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -202,7 +202,7 @@ def _timed(models, plan, progress):
 
     options = {"device": list(plan.places), "schedule": plan.schedule, "runtime": plan.runtime}
     options |= {"shape": plan.shape}
-    found = ()
+    found: Any = ()
     many = f"{len(models)} model{'s' if len(models) > 1 else ''}"
     with (
         contextlib.suppress(_Incomplete),

@@ -177,7 +177,7 @@ def _mse(seen: _Statistics, function=None) -> tuple[float, float]:
     def error(low, high):
         step = (high - low) / 255
         zero = np.round(-low / step)
-        levels = np.clip(np.round(centres / step) + zero, 0, 255)
+        levels = np.minimum(np.maximum(np.rint(centres / step) + zero, 0), 255)
         return counts @ np.square(function((levels - zero) * step) - truth)
 
     truth = function(centres)

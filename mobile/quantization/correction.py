@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 import keras
 import numpy as np
 
-from keras_se.graph import Ref, trace
+from keras_se.graph import trace
 from keras_se.rebuild import rebuild
 from mobile.quantization import calibration_images, keras_engine, range_plan
 
@@ -61,17 +61,21 @@ def correct(
     ends = {name: pair for name, pair in ends.items() if name not in float_layers}
     teacher = rebuild(model)
     theirs, ours = _without_activations(teacher), _without_activations(quantized)
-    steps, truths = _run(teacher, batch, theirs), {}
-    for layer, outputs in _run(quantized, batch, ours):
+    steps, truths = trace(teacher).run(batch), {}
+    for node, values in trace(quantized).run(batch):
+        layer, ref = node.operation, node.outputs[0]
         if layer.name not in ours:
             continue
         name = names[layer.name]
         while name not in truths:  # the two may take branches in another order
-            known, values = next(steps)
-            truths |= {known.name: values[0]} if known.name in theirs else {}
-        truth = truths.pop(name)
-        inside = ends.get(name, (-np.inf, np.inf))
-        outputs[0] = _fit(layer, _columns(outputs[0]), _columns(truth), outputs[0], inside)
+            known, found = next(steps)
+            truth = found[known.outputs[0]]
+            if known.operation.name in theirs:
+                truths[known.operation.name] = truth
+                found[known.outputs[0]] = theirs[known.operation.name](truth)
+        seen, truth = _columns(values[ref]), _columns(truths.pop(name))
+        outputs = _fit(layer, seen, truth, values[ref], ends.get(name, (-np.inf, np.inf)))
+        values[ref] = ours[layer.name](outputs)
     for name in ours:
         corrected = teacher.get_layer(names[name])
         corrected.set_weights(quantized.get_layer(name).get_weights())
@@ -91,15 +95,16 @@ def _fit(layer, seen, truth, outputs, ends):
     inside |= inside.mean(axis=0) < _ENOUGH
     count = inside.sum(axis=0)
 
-    def average(values):
-        return (values * inside).sum(axis=0, dtype=np.float64) / count
+    def average(*factors):  # of their product, without the product in memory
+        terms = ",".join(["ij"] * (len(factors) + 1))
+        return np.einsum(f"{terms}->j", *factors, inside, dtype=np.float64) / count
 
     mean, wanted = average(seen), average(truth)
     seen, truth = seen - mean, truth - wanted
-    variance, aim = average(np.square(seen)), average(np.square(truth))
+    variance, aim = average(seen, seen), average(truth, truth)
     alive = (variance > 1e-12) & (aim > 1e-12)
     variance, aim = np.where(alive, variance, 1), np.where(alive, aim, 1)
-    correlation = np.where(alive, average(seen * truth) / np.sqrt(variance * aim), 1)
+    correlation = np.where(alive, average(seen, truth) / np.sqrt(variance * aim), 1)
     gain = np.sqrt(aim / variance) * np.where(correlation < _NOISY, correlation, 1)
     gain = np.clip(gain, 0.0, _LARGEST).astype(np.float32)
     kernel, bias = layer.get_weights()
@@ -122,32 +127,6 @@ def _without_activations(model):
             endings[layer.name] = layer.activation
             layer.activation = keras.activations.linear
     return endings
-
-
-def _run(model, batch, endings):
-    """Run a model layer by layer, letting go of what is no longer read.
-
-    Yields each layer and the list of its outputs, in which the caller may replace values; what
-    `endings` names for a layer is applied to them then.
-    """
-    graph = trace(model)
-    left = graph.uses()
-    values = dict(zip(graph.inputs, batch, strict=True))
-
-    def value(thing):
-        return values[thing] if isinstance(thing, Ref) else thing
-
-    for node in graph.nodes:
-        args, kwargs = keras.tree.map_structure(value, (node.args, node.kwargs))
-        outputs = keras.tree.flatten(node.operation(*args, **kwargs))
-        yield node.operation, outputs
-        if node.operation.name in endings:
-            outputs[0] = endings[node.operation.name](outputs[0])
-        values.update(zip(node.outputs, outputs, strict=True))
-        for ref in node.inputs:
-            left[ref] -= 1
-            if not left[ref]:
-                del values[ref]
 
 
 def _columns(values):

@@ -46,12 +46,12 @@ class Tensor:
     values: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
-    def constant(self):
+    def constant(self) -> bool:
         """Whether the file holds its values."""
         return self.values is not None
 
     @property
-    def spec(self):
+    def spec(self) -> TensorSpec:
         """The same as the record that artifacts carry."""
         single = len(self.scales) == 1
         return TensorSpec(
@@ -79,12 +79,12 @@ class Operator:
     version: int = 1
 
     @property
-    def activation(self):
+    def activation(self) -> str:
         """The fused activation: `NONE`, `RELU`, `RELU6`, ..."""
         return self.options.get("fused_activation_function", "NONE")
 
     @property
-    def dtype(self):
+    def dtype(self) -> str:
         """The dtype that it computes in: its output's, or `from>to` where its input has another.
 
         A kernel of another dtype than the input, as in dynamic range, is said as `float32*int8`.
@@ -100,7 +100,7 @@ class Operator:
         return dtype
 
     @property
-    def origin(self):
+    def origin(self) -> str:
         """Where it came from, as far as the file tells: number, name, tensor.
 
         The converter names tensors after layers, but not the last and the quantised ones: then what
@@ -131,7 +131,7 @@ class Subgraph:
     output_indices: tuple[int, ...]
 
     @property
-    def border(self):
+    def border(self) -> tuple[int, ...]:
         """Indices of the input and output tensors."""
         return (*self.input_indices, *self.output_indices)
 
@@ -146,27 +146,27 @@ class Flatbuffer:
     description: str = ""
 
     @property
-    def tensors(self):
+    def tensors(self) -> tuple[Tensor, ...]:
         """The main graph's tensors, by index."""
         return self.subgraphs[0].tensors
 
     @property
-    def operators(self):
+    def operators(self) -> tuple[Operator, ...]:
         """The main graph's operators, in the order they run."""
         return self.subgraphs[0].operators
 
     @property
-    def inputs(self):
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """The input tensors, as specs."""
         return tuple(self.tensors[i].spec for i in self.subgraphs[0].input_indices)
 
     @property
-    def outputs(self):
+    def outputs(self) -> tuple[TensorSpec, ...]:
         """The output tensors, as specs."""
         return tuple(self.tensors[i].spec for i in self.subgraphs[0].output_indices)
 
     @property
-    def operator_counts(self):
+    def operator_counts(self) -> dict[str, int]:
         """Name and dtype, such as `CONV_2D int8`, to count, the most frequent first."""
         names = (f"{op.name} {op.dtype}" for graph in self.subgraphs for op in graph.operators)
         return dict(collections.Counter(names).most_common())
@@ -219,7 +219,7 @@ def _metadata(packed):
     return metadata
 
 
-def write_metadata(model, name, data):
+def write_metadata(model, name: str, data) -> bytes:
     """Return the .tflite's bytes with a JSON metadata buffer added, or replaced where it has one.
 
     Args:

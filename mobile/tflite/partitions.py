@@ -44,7 +44,7 @@ def count_partitions(file: Flatbuffer, kept: Container[int]) -> int:
             readers[index].append(op.index)
         if not needs:
             ready[op.index in kept].append(op.index)
-    first = next((index for index, count in lacking.items() if not count), None)
+    first = next((index for index, count in lacking.items() if not count), -1)
     pieces, kind = 0, first in kept
     while ready[True] or ready[False]:
         pieces += kind and bool(ready[True])

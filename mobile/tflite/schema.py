@@ -6,6 +6,7 @@ Source:
 
 import contextlib
 import functools
+import importlib.machinery
 import importlib.util
 import io
 import math
@@ -15,6 +16,8 @@ import struct
 import threading
 import types
 import zipfile
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +36,7 @@ class _Left(threading.local):
 _left = _Left()
 
 
-def unpack(content):
+def unpack(content: bytes) -> Any:
     """Return the objects of a .tflite file's bytes.
 
     The work is bounded by the file's length. Offsets may lead to one part of a file many times, and
@@ -60,7 +63,7 @@ def unpack(content):
 
 
 @contextlib.contextmanager
-def whole(content):
+def whole(content: bytes) -> Iterator[None]:
     """Say that a file is damaged where what is in it does not fit together."""
     try:
         yield
@@ -110,7 +113,7 @@ def _pack_aligned(schema, buffer, builder):
     return schema.BufferEnd(builder)
 
 
-def attached(content):
+def attached(content: bytes) -> bytes:
     """Return the zip of label files and the like that may follow the model in a file."""
     file = io.BytesIO(content)
     if not zipfile.is_zipfile(file):
@@ -120,7 +123,7 @@ def attached(content):
         return content[min(begins, default=len(content)) :]
 
 
-def pack(packed):
+def pack(packed: Any) -> bytes:
     """Return the bytes of a file from its objects, each buffer on a multiple of 16 bytes."""
     import flatbuffers
 
@@ -133,21 +136,22 @@ def pack(packed):
 
 
 @functools.cache
-def load():
+def load() -> Any:
     """Return the generated schema of ai-edge-litert, or of TensorFlow; neither is imported.
 
     It is a copy of our own, in which tables count what is unpacked from them.
     """
     found = next(filter(None, map(importlib.util.find_spec, _PLACES)), None)
-    if found is None:
+    if found is None or found.origin is None:
         raise ImportError(
             "Reading a .tflite needs its schema, which ai-edge-litert has. Received: it is not "
             "installed. Run `pip install keras-se[mobile]`."
         )
     path = pathlib.Path(found.origin).parent / _PLACES[found.name]
-    spec = importlib.util.spec_from_file_location("mobile_tflite_schema", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader = importlib.machinery.SourceFileLoader("mobile_tflite_schema", str(path))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    module: Any = importlib.util.module_from_spec(spec)  # pyright: ignore[reportArgumentType]
+    loader.exec_module(module)
     module.flatbuffers = _counting(module.flatbuffers)
     return module
 
@@ -176,7 +180,7 @@ def _counting(flatbuffers):
     return types.SimpleNamespace(**counting)
 
 
-def operator_name(schema, code):
+def operator_name(schema: Any, code: Any) -> tuple[str, bool, int]:
     """Return an operator code's name, whether it is a custom one, and its version."""
     builtin = max(code.builtinCode, code.deprecatedBuiltinCode)  # files before 2020 use the latter
     name = enum(schema.BuiltinOperator)[builtin]
@@ -184,11 +188,13 @@ def operator_name(schema, code):
     return text(code.customCode) if custom else name, custom, code.version
 
 
-def options(schema, options):
+def options(schema: Any, options: Any) -> dict[str, Any]:
     """Return builtin options by name, enumerations spelt out."""
     if options is None:
         return {}
-    said = {re.sub(r"(?<!^)(?=[A-Z])", "_", k).lower(): _plain(v) for k, v in vars(options).items()}
+    said: dict[str, Any] = {}
+    for name, value in vars(options).items():
+        said[re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()] = _plain(value)
     if "fused_activation_function" in said:
         names = enum(schema.ActivationFunctionType)
         said["fused_activation_function"] = names[said["fused_activation_function"]]
@@ -202,21 +208,21 @@ def _plain(value):
 
 
 @functools.cache
-def enum(kind):
+def enum(kind: type) -> dict[int, str]:
     """Return a generated enumeration as value to name."""
     return {value: name for name, value in vars(kind).items() if not name.startswith("_")}
 
 
-def ints(values):
+def ints(values: Any) -> tuple[int, ...]:
     """Return a vector as a tuple of int; empty where the file has none."""
     return () if values is None else tuple(int(v) for v in values)
 
 
-def floats(values):
+def floats(values: Any) -> tuple[float, ...]:
     """Return a vector as a tuple of float; empty where the file has none."""
     return () if values is None else tuple(float(v) for v in values)
 
 
-def text(value):
+def text(value: bytes | str | None) -> str:
     """Return a string of the file; empty where it has none."""
     return (value.decode() if isinstance(value, bytes) else value) or ""

@@ -132,7 +132,8 @@ def test_real_weights_load_by_name(shared_data):
 def sequence_model():
     """Layers whose weights are no kernels, or several, in a model in a model."""
     x = keras.Input((7, 4))
-    y = keras.layers.LayerNormalization(name="norm")(x)
+    y = keras.layers.SeparableConv1D(4, 3, padding="same", name="separable")(x)
+    y = keras.layers.LayerNormalization(name="norm")(y)
     y = keras.layers.MultiHeadAttention(2, 3, name="attention")(y, y)
     y = keras.layers.Bidirectional(keras.layers.LSTM(5, name="lstm"), name="both")(y)
     inner = keras.Sequential([keras.Input((10,)), keras.layers.Dense(3, name="dense")], name="in")
@@ -153,6 +154,18 @@ def test_layers_of_any_kind_find_their_weights(tmp_path, suffix):
         source.save(path)
     loaded = weights.load(target, path)
     assert not loaded.fresh and not loaded.unused
+    for ours, theirs in zip(target.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_layer_renamed_since_it_was_built_gets_all_its_weights(tmp_path, build):
+    source, target = build(0), build(1)
+    np.savez(
+        tmp_path / "w.npz",
+        **{key.replace("block_0_se", "gate"): a for key, a in named(source).items()},
+    )
+    target.get_layer("block_0_se").name = "gate"
+    assert not weights.load(target, tmp_path / "w.npz").fresh
     for ours, theirs in zip(target.get_weights(), source.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -224,6 +224,19 @@ def transposed_with_bias():
     return c.build([image], [y])
 
 
+def pooled_and_unpooled():
+    """Return a float file of MediaPipe's pooling, which remembers where the largest were."""
+    c = Craft("float32")
+    image = c.tensor((1, 4, 4, 3), "image")
+    pooled = [c.tensor((1, 2, 2, 3)) for _ in range(2)]
+    c.op("MaxPoolingWithArgmax2D", [image], None, outputs=pooled)
+    y = c.op("MaxUnpooling2D", pooled, (1, 4, 4, 3))
+    options = struct.pack("10i", 2, 2, 2, 2, 2, 0, 0, 0, 0, 0)  # TfLitePoolParams: VALID, 2 by 2
+    for op in c.graph.operators:
+        op.customOptions = np.frombuffer(options, np.uint8)
+    return c.build([image], [y])
+
+
 def between_convolutions(kind, dtype="int8", activation=None):
     """Return a file: convolution, the operator on 1x8x8x4, convolution."""
     c = Craft(dtype)

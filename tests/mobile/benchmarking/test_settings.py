@@ -51,7 +51,7 @@ def test_a_runtime_that_cannot_be_is_named(wrong, words):
 
 
 def test_kinds_are_checked():
-    with pytest.raises(TypeError, match="Known: ai_edge_litert"):
+    with pytest.raises(TypeError, match="Known: ai_edge_litert, tflite_runtime, tensorflow"):
         Runtime(name=3)
     with pytest.raises(TypeError, match="`control` must be True or False"):
         Schedule(control="add")

@@ -37,12 +37,11 @@ def test_refused_file_is_named_and_timed_without_the_delegate():
     }
 
 
-@pytest.mark.parametrize("said", [{"fallback_of": "add"}, {}])
-def test_what_stands_in_for_a_refused_model_is_told_by_its_row_not_by_its_name(toy, models, said):
+def test_what_stands_in_for_a_refused_model_is_told_by_its_row_not_by_its_name(toy, models):
     """The device calls it as it likes; a user may call a model as the device would."""
     models = {"mul (without delegate)": models["mul"], "add": models["add"]}
     toy.renamed = {"add": "slow"}
-    toy.rows["add"] = {"of": "add", **said}
+    toy.rows["add"] = {"of": "add", "fallback_of": "add"}
     toy.seconds |= dict.fromkeys(("slow", "mul (without delegate)"), forever(0.001))
     timings = benchmark(models, toy, runs=2, reference="add", control=False)
     assert {m.name: m.fallback_of for m in timings.models} == {

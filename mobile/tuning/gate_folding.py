@@ -1,0 +1,319 @@
+"""Which gates of a trained network may become constants, in which order, and what that saves."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+
+import keras_se
+from mobile.record import Record, table
+from mobile.tuning.block_times import block_times
+from mobile.tuning.switched_gates import SwitchedGates
+
+BY = ("time", "elements")
+_FEW = 10  # images that find constants, or that judge
+
+
+@dataclass(frozen=True)
+class FoldedGate(Record):
+    """One gate, and what a constant in its place costs and saves.
+
+    Args:
+        block: Name of the block, as `keras_se.gates` lists it.
+        shape: Of the tensor it multiplies, without the batch.
+        spread: Standard deviation of its gates over images, mean over channels.
+        error: What the best constant leaves of the block's output, see `keras_se.gates`.
+        alone: Agreement with the model when this gate alone is folded; None where it cannot be.
+        time_us: What the block costs on the device; None where it was not timed.
+        order: When it was folded, from 1; None if it stays.
+        agreement: Agreement once it and all before it are folded; of one that stays, what
+            agreement would have become.
+        accuracy: The same for top-1 accuracy, where labels were given.
+        reason: Why it stays.
+    """
+
+    block: str
+    shape: tuple[int, ...]
+    spread: float
+    error: float
+    alone: float | None = None
+    time_us: float | None = None
+    order: int | None = None
+    agreement: float | None = None
+    accuracy: float | None = None
+    reason: str | None = None
+
+    @property
+    def elements(self) -> int:
+        """How many values one image has multiplied."""
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True)
+class GateFolding(Record):
+    """Which gates of a model became constants. Prints itself as a table.
+
+    Args:
+        model: The model's name.
+        gates: One record a gated block, in the model's order.
+        by: What folding was to save: `"time"` or `"elements"`.
+        keep: Least agreement that was asked for.
+        fitted: Images that the constants are from.
+        judged: Images that agreement is of.
+        device: Where the blocks were timed; None where they were not.
+        target: What they were lowered for.
+        accuracy: Top-1 accuracy before folding, where labels were given.
+        skipped: Name of a multiplication to the reason why it is no gated block, where it looks
+            like one.
+    """
+
+    model: str
+    gates: tuple[FoldedGate, ...]
+    by: str
+    keep: float
+    fitted: int
+    judged: int
+    device: str | None = None
+    target: str | None = None
+    accuracy: float | None = None
+    skipped: dict[str, str] | None = None
+
+    @property
+    def folded(self) -> tuple[FoldedGate, ...]:
+        """Those that became constants, in the order in which they did."""
+        chosen = [gate for gate in self.gates if gate.order is not None]
+        return tuple(sorted(chosen, key=lambda gate: gate.order or 0))
+
+    @property
+    def agreement(self) -> float:
+        """Share of judging images with the model's top-1 after folding."""
+        return self.folded[-1].agreement or 0.0 if self.folded else 1.0
+
+    def saving(self, gate: FoldedGate) -> float:
+        """What folding a gate saves: microseconds, or elements."""
+        return gate.elements if self.device is None else gate.time_us or 0.0
+
+    def saved(self, count: int | None = None) -> float:
+        """The share of what all gates cost that folding saves, or its first `count` steps."""
+        whole = sum(self.saving(gate) for gate in self.gates)
+        return sum(self.saving(gate) for gate in self.folded[:count]) / whole if whole else 0.0
+
+    def __str__(self):
+        header = ["block", "tensor", "spread", "error, %", "alone, %", "elements"]
+        header += ["us"] * (self.device is not None) + ["order", "then, %"]
+        header += ["top-1, %"] * (self.accuracy is not None) + ["stays because"]
+        rows = []
+        for gate in self.gates:
+            row = [gate.block, "x".join(map(str, gate.shape)), f"{gate.spread:.3f}"]
+            row += [f"{100 * gate.error:.1f}", _percent(gate.alone), f"{gate.elements:,}"]
+            if self.device is not None:
+                row.append("" if gate.time_us is None else f"{gate.time_us:.1f}")
+            row += ["" if gate.order is None else gate.order, _percent(gate.agreement)]
+            row += [] if self.accuracy is None else [_percent(gate.accuracy)]
+            rows.append([*row, gate.reason or ""])
+        kind = "elements" if self.device is None else f"time of SE on {self.device}"
+        said = (
+            f"{len(self.folded)} of {len(self.gates)} gates folded: {100 * self.agreement:.1f} % "
+            f"agreement on {self.judged} images, {100 * self.saved():.0f} % of the {kind} saved."
+        )
+        return f"{table(header, rows)}\n{said}"
+
+
+def fold_gates(
+    model: keras.Model,
+    images: np.ndarray,
+    keep: float = 0.99,
+    by: str = "time",
+    *,
+    judges: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    device: str = "local",
+    target: str = "xnnpack",
+    batch_size: int = 16,
+    **timing,
+) -> tuple[keras.Model, GateFolding]:
+    """Make constants of the gates that cost more than they are worth.
+
+    The constant of a channel is the one that is nearest in squared error over images, see
+    `keras_se.gates`. Gates are folded one by one, always the one that saves most for the images
+    whose top-1 it changes, as long as agreement with the model stays at `keep`. Half an image is
+    added to those changed: no gate is free because so few images show no change.
+
+    Args:
+        model: A trained functional model with squeeze-and-excitation of ours or written by hand
+            (`keras.applications`); as it was before lowering and quantisation. It is not changed.
+        images: Array `(count, height, width, channels)` as the model takes them, better 200 or
+            more: every other one finds the constants, the rest judge.
+        keep: Least share of judging images whose top-1 stays that of the model.
+        by: What to save: `"time"`, as the blocks take on `device` in int8; or `"elements"`, as
+            they multiply, which needs no device.
+        judges: Other images to judge with; all of `images` then find the constants.
+        labels: Class of each of `judges`, or of `images` without them, for top-1 accuracy: which
+            gates are folded does not depend on it.
+        device: As in `mobile.benchmark`.
+        target: What the timed blocks are lowered for.
+        batch_size: Images at a time.
+        **timing: As in `mobile.benchmark`: `runs`, `threads`, `python` and others.
+
+    Returns:
+        The folded model (see `keras_se.fold`), and a `GateFolding`. Where no gate could be folded
+        a warning says so, and the model is a copy.
+
+    Raises:
+        TypeError: The model is not functional.
+        ValueError: The model has no gate that can become a constant, or not one output of classes;
+            images or labels are too few, all alike, or do not fit; an option is unknown.
+        RuntimeError: The blocks gave no times on the device.
+    """
+    _check(keep, by)
+    images, judges, labels = _parted(images, judges, labels)
+    if keep < 1 and len(judges) * (1 - keep) < 1:
+        warnings.warn(
+            f"The agreement of {len(judges)} images moves in steps of {1 / len(judges):.1%}: with "
+            f"keep={keep:g} not one may change. Pass more images.",
+            stacklevel=2,
+        )
+    found = keras_se.gates(model, images, batch_size=batch_size)
+    able = {block.name: block for block in found.blocks if block.reason is None}
+    if not able:
+        reasons = "; ".join(f"{block.name}: {block.reason}" for block in found.blocks)
+        raise ValueError(
+            f"A gate must be able to become a constant for each channel. Received: model "
+            f"{model.name!r}, of which none can ({reasons}). Leave it as it is."
+        )
+    times, place = {}, None
+    if by == "time":
+        times, timings = block_times(model, images, device, target, **timing)
+        place = timings.conditions.device
+    constants = {name: block.constant for name, block in able.items()}
+    switched = SwitchedGates(model, constants, judges, labels, batch_size)
+    gates = {
+        block.name: FoldedGate(
+            block=block.name,
+            shape=block.shape,
+            spread=float(block.spread.mean()),
+            error=block.error,
+            time_us=times.get(block.name),
+            reason=block.reason,
+        )
+        for block in found.blocks
+    }
+    record = GateFolding(
+        model=model.name,
+        gates=(),
+        by=by,
+        keep=keep,
+        fitted=len(images),
+        judged=len(judges),
+        device=place,
+        target=target if by == "time" else None,
+        accuracy=switched.accuracy(switched.truth),
+        skipped=found.skipped,
+    )
+    savings = {name: float(times.get(name, able[name].elements)) for name in able}
+    for name, changes in _greedy(switched, savings, keep):
+        gates[name] = replace(gates[name], **changes)
+    record = replace(record, gates=tuple(gates.values()))
+    if not record.folded:
+        nearest = max(able, key=lambda name: gates[name].alone or 0.0)
+        warnings.warn(
+            f"No gate of {model.name!r} could be folded: at least {keep:.1%} of the answers were "
+            f"to stay, and the nearest, {nearest!r} alone, keeps {gates[nearest].alone:.1%} of "
+            f"{len(judges)}. Pass a smaller `keep`, or distil after folding.",
+            stacklevel=2,
+        )
+    return keras_se.fold(model, {g.block: constants[g.block] for g in record.folded}), record
+
+
+def _greedy(switched, savings, keep):
+    """Yield block and changes of its record as they are found; see `fold_gates`.
+
+    A gate's score may only fall while others are folded, as a rule: so it is found anew only for
+    the first in the line, until that one stays first (Minoux, 1978, "Accelerated greedy
+    algorithms").
+    """
+    count = len(switched.images)
+
+    def tried(names):
+        answers = switched.answers(names)
+        return switched.agreement(answers), switched.accuracy(answers)
+
+    def score(name, lost):
+        return savings[name] / (max(lost, 0.0) * count + 0.5)
+
+    scores = {}
+    for name in savings:
+        alone, _ = tried({name})
+        yield name, {"alone": alone}
+        if savings[name] <= 0:
+            yield name, {"reason": "its block costs nothing measurable on the device"}
+        else:
+            scores[name] = score(name, 1 - alone)
+    folded, now = set(), 1.0
+    fresh = {}
+    while scores:
+        first = max(scores, key=scores.__getitem__)
+        if first in fresh:
+            now, accuracy = fresh[first]
+            folded.add(first)
+            del scores[first]
+            yield first, {"order": len(folded), "agreement": now, "accuracy": accuracy}
+            fresh = {}
+            continue
+        agreement, accuracy = tried(folded | {first})
+        if agreement < keep:
+            del scores[first]
+            told = {"agreement": agreement, "accuracy": accuracy}
+            yield first, told | {"reason": f"it would keep less than {keep:.1%}"}
+            continue
+        fresh[first] = agreement, accuracy
+        scores[first] = score(first, now - agreement)
+
+
+def _check(keep, by):
+    if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 1:
+        raise ValueError(
+            f"`keep` must be the share of answers that stay, from 0 to 1. Received: keep={keep!r}. "
+            f"Pass 0.99 for 99 %; 0 folds every gate."
+        )
+    if by not in BY:
+        raise ValueError(
+            f"`by` must be one of {', '.join(map(repr, BY))}. Received: by={by!r}. Pass 'elements' "
+            f"where there is no device to time on."
+        )
+
+
+def _parted(images, judges, labels):
+    """Images that find constants, images that judge, and the labels of these."""
+    images, labels = np.asarray(images), None if labels is None else np.asarray(labels)
+    judges = None if judges is None else np.asarray(judges)
+    if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    labelled = images if judges is None else judges
+    if labels is not None and len(labels) != len(labelled):
+        raise ValueError(
+            f"`labels` must hold a class for each image that {'is given' * (judges is None)}"
+            f"{'judges' * (judges is not None)}. Received: {len(labels)} labels for "
+            f"{len(labelled)} images. Pass as many, in the same order."
+        )
+    if judges is None:
+        images, judges = images[::2], images[1::2]
+        labels = None if labels is None else labels[1::2]
+    if min(len(images), len(judges)) < _FEW:
+        raise ValueError(
+            f"Folding needs at least {_FEW} images to find constants with, and {_FEW} others to "
+            f"judge with. Received: {len(images)} and {len(judges)}. Pass 200 or more."
+        )
+    if not np.isfinite(judges).all() or (judges == judges[0]).all():
+        raise ValueError(
+            f"Images that judge must be finite and differ. Received: {len(judges)} of shape "
+            f"{judges.shape[1:]} that are all alike, or NaN. Pass real images, each once."
+        )
+    return images, judges, labels
+
+
+def _percent(share):
+    return "" if share is None else f"{100 * share:.1f}"
