@@ -190,12 +190,9 @@ def _fail(error, status=1):
 
 
 def _one_line(text):
-<<<<<<< HEAD
-=======
     r"""Return a text without line ends, and without what a terminal would obey.
 
     >>> _one_line("a file\n called \x1b[2J")
     'a file called \\x1b[2J'
     """
->>>>>>> rec
     return printable(" ".join(text.split()))

@@ -100,11 +100,8 @@ def benchmark(
     overwrite: app.Overwrite = False,
 ):
     """Time .tflite files interleaved, on this machine or others; exit 1 if one gave no times."""
-<<<<<<< HEAD
-=======
     from mobile.reporting import report
 
->>>>>>> rec
     exports = {"json": export_json, "markdown": export_markdown, "csv": export_csv, "html": html}
     exports = {kind: path for kind, path in exports.items() if path is not None}
     app.refuse_unwritable(exports.values(), overwrite)
@@ -227,16 +224,6 @@ def _timed(models, plan, progress):
     return found
 
 
-<<<<<<< HEAD
-def _write(result, exports):
-    """Show the result, then write it: the table stands even where a file cannot be written."""
-    from mobile.reporting import report
-
-    report.publish(result, exports)
-
-
-=======
->>>>>>> rec
 def _build(compare, files, network, size, data):
     """Return what to build; None where the files are there."""
     if compare and network is not None:

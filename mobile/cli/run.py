@@ -31,7 +31,7 @@ def run(
     width: Annotated[float | None, typer.Option(help="Multiplies the channels.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Float training epochs.")] = None,
     qat_epochs: Annotated[
-        int | None, typer.Option(help="Quantisation-aware epochs; 0 calibrates alone.")
+        int | None, typer.Option(help="Quantisation-aware epochs, kept if they help; 0: none.")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Largest step size.")] = None,

@@ -223,16 +223,8 @@ def _finished(
     name_after_layers(packed, model, graph)
     if store is not None:
         store(packed)
-<<<<<<< HEAD
-    put_metadata(
-        packed,
-        "keras_se",
-        {"scheme": scheme, "preprocessing": preprocessing and preprocessing.to_dict()},
-    )
-=======
     said = {"scheme": scheme, "preprocessing": preprocessing and preprocessing.to_dict()}
     put_metadata(packed, "keras_se", said)
->>>>>>> rec
     content = schema.pack(packed)
     file = view(packed, len(content))
     check(file)

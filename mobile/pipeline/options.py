@@ -24,7 +24,8 @@ class Options(Record):
         size: Height and width of the images.
         width: Multiplies the channels.
         epochs: Float training.
-        qat_epochs: Quantisation-aware training; 0 calibrates alone.
+        qat_epochs: Quantisation-aware training, kept if it is better than calibration alone; with
+            0 there is none.
         batch: Images in a step.
         learning_rate: Largest step size of the float training.
         qat_learning_rate: Largest step size of the quantisation-aware training.

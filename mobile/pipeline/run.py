@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mobile import data as data_room
 from mobile.benchmarking.timings import Timings
+from mobile.pipeline import int8_files, training
 from mobile.pipeline import options as options_room
-from mobile.pipeline import training
 from mobile.pipeline.keras_files import load, save
 from mobile.pipeline.run_folder import Store
 from mobile.progress import Silence
@@ -34,8 +34,10 @@ def run(
 ) -> Results:
     """Take a network, the same with server SE and without SE, from images to a measured report.
 
-    Each is built, trained, lowered, calibrated, trained quantisation-aware, converted to int8 and
-    float32, and verified; then all files are timed in one interleaved benchmark.
+    Each is built, trained, lowered and calibrated, which gives an int8 file; trained on
+    quantisation-aware, which gives another; the better of the two on training images set apart is
+    kept. It is converted to float32 too, and verified; then all files are timed in one interleaved
+    benchmark.
 
     The folder `output/NAME` gets `float.keras`, `qat.keras`, `int8.tflite`, `float32.tflite` (for
     the others with `_server` and `_no_se` behind the first word), `results.json`, `results.csv`,
@@ -142,7 +144,7 @@ def _network(name, images, options, store, progress):
             seed=options.seed,
             watch=watch,
         )
-        save(model, float_path)
+        save(model, float_path, images.classes)
         return {"epochs": [epoch.to_dict() for epoch in epochs]}
 
     trained = store.stage(f"train {label}", progress, train, steps=True)
@@ -162,48 +164,38 @@ def _network(name, images, options, store, progress):
 
 
 def _quantize(model, name, images, options, store, watch) -> NetworkResult:
-    """Lower, calibrate, train quantisation-aware, convert to both schemes, verify every form."""
+    """Lower, make int8 files, keep the better one, convert to float32, verify every form."""
     import mobile
 
     lowered = mobile.lower(model, options.target)
-    calibration = _some(images.x_train, options.calibration_images, options.seed)
-    ranges = mobile.calibrate(lowered, calibration, method=options.method, progress=False)
-    # Correction sees these images; epochs that follow do as much, and it takes 15 s a network.
-    seen = None if options.qat_epochs else calibration
-    aware = mobile.quantize_aware(
-        lowered, seen, ranges=ranges, engine=options.engine, target=options.target
-    )
-    epochs = training.train(
-        aware,
-        images.x_train,
-        images.y_train,
-        options.qat_epochs,
-        options.batch,
-        options.qat_learning_rate,
-        weight_decay=0.0,
-        augment=options.augment,
-        seed=options.seed,
-        watch=watch,
-    )
+    int8 = int8_files.make(model, lowered, images, options, watch)
     suffix = NETWORKS[name]
     if options.engine == "keras":
-        save(aware, store.folder / f"qat{suffix}.keras")
-    artifacts = {"int8": mobile.convert(aware), "float32": mobile.convert(model, scheme="float32")}
-    for scheme, artifact in artifacts.items():
+        save(int8.aware, store.folder / f"qat{suffix}.keras", images.classes)
+    kept = {
+        "int8": int8.files[int8.kept],
+        "float32": mobile.convert(model, scheme="float32"),
+    }
+    for scheme, artifact in kept.items():
         artifact.save(store.folder / f"{scheme}{suffix}.tflite")
     x, y = images.x_test, images.y_test
-    forms = {"lowered": lowered, "qat": aware, **artifacts}
+    forms = {"lowered": lowered, "qat": int8.aware, **int8.files, "float32": kept["float32"]}
     agreement = {form: mobile.verify(model, each, x, y) for form, each in forms.items()}
+    agreement["int8"] = agreement[int8.kept]
     accuracy = {"float": training.accuracy(training.predict(model, x), y)}
-    accuracy |= {form: each.accuracy[each.candidate] for form, each in agreement.items()}
+    accuracy |= {
+        form: each.accuracy[each.candidate] for form, each in agreement.items() if each.accuracy
+    }
     return NetworkResult(
         name=name,
         se=None,
         complexity={},
-        qat_epochs=epochs,
+        qat_epochs=int8.epochs,
         accuracy=accuracy,
         agreement=agreement,
-        artifacts={scheme: each.to_dict() for scheme, each in artifacts.items()},
+        artifacts={scheme: each.to_dict() for scheme, each in kept.items()},
+        int8_from=int8.kept,
+        apart=int8.apart,
     )
 
 

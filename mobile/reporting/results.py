@@ -39,9 +39,14 @@ class NetworkResult(Record):
         epochs: The float training.
         qat_epochs: The quantisation-aware training.
         accuracy: Share of the test images that are classified right, by form: `float`, `lowered`,
-            `qat` and each scheme that was converted to.
+            `qat`, `calibrated` and `trained` (the int8 files that were made) and each scheme that
+            was converted to; `int8` is the one of the two that was kept.
         agreement: What `mobile.verify` found, by form, against the float Keras model.
         artifacts: What each .tflite file holds, by scheme, as `Artifact.to_dict` writes it.
+        int8_from: The form that the int8 file is of: `calibrated` or `trained`. Empty in results
+            that are older than the choice.
+        apart: What each int8 file that was made agrees in with the float network on training
+            images set apart, which decided between them.
     """
 
     name: str
@@ -52,6 +57,8 @@ class NetworkResult(Record):
     accuracy: dict[str, Share] = field(default_factory=dict)
     agreement: dict[str, Agreement] = field(default_factory=dict)
     artifacts: dict[str, dict] = field(default_factory=dict)
+    int8_from: str = ""
+    apart: dict[str, Agreement] = field(default_factory=dict)
 
 
 class _Options(TypedDict):

@@ -20,6 +20,8 @@ _FORMS = {
     "qat": "quantisation-aware, Keras",
     "float32": "float32 .tflite",
     "int8": "int8 .tflite",
+    "calibrated": "int8 .tflite, calibrated alone",
+    "trained": "int8 .tflite, trained on",
 }
 
 
@@ -98,13 +100,16 @@ def _verification(results):
     rows = []
     for network in results.networks:
         for form, right in network.accuracy.items():
+            if form == "int8" and network.int8_from:
+                continue  # the kept one of two, each of which has a row
             found = network.agreement.get(form)
+            said = _FORMS.get(form, form) + (", kept" if form == network.int8_from else "")
             same = (
                 (percent(found.top1_agreement), f"{found.worst_abs:.2g}", f"{found.mean_abs:.2g}")
                 if found
                 else ("-", "-", "-")
             )
-            rows.append((label(network.name), _FORMS.get(form, form), percent(right), *same))
+            rows.append((label(network.name), said, percent(right), *same))
     header = ("network", "form", "accuracy", "same top-1", "worst difference", "mean difference")
     said = (
         "Every form of each network on the same test images, against its float Keras model; "

@@ -108,7 +108,10 @@ def test_run_leaves_models_files_and_report(finished):
 def test_run_verifies_every_form_and_times_every_file(finished):
     _, results, _, _ = finished
     for network in results.networks:
-        assert set(network.accuracy) == {"float", "lowered", "qat", "int8", "float32"}
+        forms = {"float", "lowered", "qat", "calibrated", "trained", "int8", "float32"}
+        assert set(network.accuracy) == forms
+        assert network.agreement["int8"] == network.agreement[network.int8_from]
+        assert set(network.apart) == {"calibrated", "trained"}
         assert network.agreement["lowered"].worst_abs < 1e-4
         assert network.agreement["float32"].top1_agreement == 1
         assert len(network.epochs) == len(network.qat_epochs) == 1
@@ -130,6 +133,7 @@ def test_int8_file_of_a_run_reads_back_and_is_fed_pixels(finished, images):
     output, results, _, _ = finished
     artifact = mobile.Artifact.load(output / "tiny" / "int8.tflite")
     model = keras_files.load(output / "tiny" / "float.keras")
+    assert keras_files.class_names(output / "tiny" / "float.keras") == images.classes
     agreement = mobile.verify(model, artifact, images.x_test, images.y_test)
     assert agreement.accuracy["tflite"] == results.networks[0].accuracy["int8"]
 
