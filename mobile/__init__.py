@@ -12,6 +12,7 @@ A model with layers of this package, such as a quantisation-aware one, comes bac
 
 import difflib
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
@@ -85,7 +86,10 @@ _ROOMS += ("quantization", "reporting", "tflite", "tuning")
 
 def __getattr__(name: str):
     if name in _HOMES:
-        return getattr(importlib.import_module(f"mobile.{_HOMES[name]}"), name)
+        found = getattr(importlib.import_module(f"mobile.{_HOMES[name]}"), name)
+        if "keras" in sys.modules:  # so that a saved model loads, whichever part came first
+            importlib.import_module("mobile.quantization.keras_engine")
+        return found
     if name in _ROOMS:
         return importlib.import_module(f"mobile.{name}")
     near = difflib.get_close_matches(name, (*_HOMES, *_ROOMS))

@@ -66,6 +66,11 @@ def distil(
     _check(minutes=minutes, learning_rate=learning_rate, batch_size=batch_size, steps=steps)
     for each in (model, teacher):
         calibration_images.check_weights(each)
+    if len(model.inputs) > 1:
+        raise ValueError(
+            f"Distillation trains a model with one input. Received: {model.name!r} with "
+            f"{len(model.inputs)}. Train it with fit, on what the teacher answers."
+        )
     images = _images(images, model)
     student, loss = _student(model)
     update = _adam(model, student.trainable_variables)
