@@ -75,5 +75,6 @@ def network_figures() -> dict:
 
     As `keras_se.models.describe` says, from the file behind it: importing Keras takes seconds.
     """
-    package = Path(importlib.util.find_spec("keras_se").origin).parent
-    return json.loads((package / "models" / "figures.json").read_text())
+    spec = importlib.util.find_spec("keras_se")
+    places = (spec and spec.submodule_search_locations) or ["keras_se"]
+    return json.loads((Path(places[0]) / "models" / "figures.json").read_text())

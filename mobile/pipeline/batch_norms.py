@@ -1,9 +1,16 @@
 """Honest statistics for BatchNorm."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+if TYPE_CHECKING:
+    import keras
 
-def recenter_batch_norms(model, images, batch: int = 32):
+
+def recenter_batch_norms(model: keras.Model, images, batch: int = 32) -> None:
     """Give each BatchNorm the statistics of these images, and keep the model's function.
 
         mean' = E[x], variance' = Var[x]
@@ -19,22 +26,18 @@ def recenter_batch_norms(model, images, batch: int = 32):
     for norm, (mean, variance) in zip(
         norms, _moments(model, [n.input for n in norms], images, batch), strict=True
     ):
-        old_mean, old_variance = (np.asarray(v) for v in (norm.moving_mean, norm.moving_variance))
-        old, new = np.sqrt(old_variance + norm.epsilon), np.sqrt(variance + norm.epsilon)
-        gamma = np.asarray(norm.gamma) if norm.scale else np.ones_like(mean)
-        beta = np.asarray(norm.beta) if norm.center else np.zeros_like(mean)
         if not (norm.scale and norm.center):
             raise ValueError(
                 f"BatchNorm must have gamma and beta to be recentred. Received: {norm.name!r} "
                 f"without. Build it with scale=True and center=True."
             )
-        norm.gamma.assign(gamma * new / old)
-        norm.beta.assign(beta + gamma * (mean - old_mean) / old)
-        norm.moving_mean.assign(mean)
-        norm.moving_variance.assign(variance)
+        gamma, beta, old_mean, old_variance = norm.get_weights()
+        old, new = np.sqrt(old_variance + norm.epsilon), np.sqrt(variance + norm.epsilon)
+        beta = beta + gamma * (mean - old_mean) / old
+        norm.set_weights([gamma * new / old, beta, mean, variance])
 
 
-def refresh_batch_norms(model, images, batch: int = 64, batches: int = 16):
+def refresh_batch_norms(model: keras.Model, images, batch: int = 64, batches: int = 16) -> None:
     """Replace the moving averages of BatchNorm by plain averages over some training batches.
 
     After a short training the moving averages still remember the start. Dropout is active as in
@@ -75,22 +78,16 @@ def _moments(model, tensors, images, batch):
         values = [tf.cast(v, tf.float64) for v in values]
         return [(tf.reduce_sum(v, 0), tf.reduce_sum(v * v, 0), tf.shape(v)[0]) for v in values]
 
-    totals = None
+    totals = [[np.zeros(t.shape[-1]), np.zeros(t.shape[-1]), 0] for t in tensors]
     for start in range(0, len(images), batch):
         found = sums(np.asarray(images[start : start + batch], np.float32))
-        found = [[part.numpy().astype(np.float64) for part in row] for row in found]
-        totals = (
-            found
-            if totals is None
-            else [
-                [a + b for a, b in zip(old, new, strict=True)]
-                for old, new in zip(totals, found, strict=True)
-            ]
-        )
-    moments = []
-    for total, squares, count in totals:
-        mean = total / count
-        moments.append(
-            (mean.astype(np.float32), np.maximum(squares / count - mean**2, 0).astype(np.float32))
-        )
-    return moments
+        for total, row in zip(totals, found, strict=True):
+            total[:] = [old + new.numpy() for old, new in zip(total, row, strict=True)]
+    means = [total / count for total, _, count in totals]
+    variances = [
+        np.maximum(squares / count - mean**2, 0)
+        for (_, squares, count), mean in zip(totals, means, strict=True)
+    ]
+    return [
+        (m.astype(np.float32), v.astype(np.float32)) for m, v in zip(means, variances, strict=True)
+    ]

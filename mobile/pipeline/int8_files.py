@@ -66,12 +66,7 @@ def make(model, lowered, images, options: Options, watch=None) -> Int8:
             aware,
             images.x_train[rest],
             images.y_train[rest],
-            options.qat_epochs,
-            options.batch,
-            options.qat_learning_rate,
-            weight_decay=0.0,
-            augment=options.augment,
-            seed=options.seed,
+            **options.aware_training(),
             watch=watch,
         )
         files[TRAINED] = mobile.convert(aware)

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from mobile import data as data_room
 from mobile.lowering.targets import TARGETS
@@ -65,6 +66,21 @@ class Options(Record):
     runs: int = 200
     seed: int = 0
 
+    def float_training(self) -> dict[str, Any]:
+        """Return the arguments of `mobile.train` for the float training."""
+        return {
+            "epochs": self.epochs,
+            "batch": self.batch,
+            "learning_rate": self.learning_rate,
+            "augment": self.augment,
+            "seed": self.seed,
+        }
+
+    def aware_training(self) -> dict[str, Any]:
+        """Return those for the quantisation-aware training."""
+        own = {"epochs": self.qat_epochs, "learning_rate": self.qat_learning_rate}
+        return {**self.float_training(), **own, "weight_decay": 0.0}
+
     def filled_in(self) -> "Options":
         """Return a copy whose Nones that the data decide are decided."""
         chosen = DIGITS if self.data is None else FOLDER if self.weights is None else TRANSFER
@@ -94,7 +110,9 @@ FOLDER = {
 TRANSFER = {**FOLDER, "epochs": 10, "learning_rate": 1e-3}
 
 
-def decide(data, options: dict) -> tuple[data_room.DataSet | None, Options]:
+def decide(
+    data: str | Path | data_room.DataSet | None, options: dict
+) -> tuple[data_room.DataSet | None, Options]:
     """Check the options of a run before anything is done; return a given data set and the rest."""
     known = [f.name for f in fields(Options) if f.name != "data"]
     unknown = sorted(set(options) - set(known))
@@ -104,8 +122,9 @@ def decide(data, options: dict) -> tuple[data_room.DataSet | None, Options]:
             f"Options of a run must be among {', '.join(known)}. Received: {', '.join(unknown)}. "
             + (f"Did you mean {', '.join(near)}?" if near else "Leave them out.")
         )
-    given = data if isinstance(data, data_room.DataSet) else None
-    if given is not None:
+    given, folder = None, None
+    if isinstance(data, data_room.DataSet):
+        given = data
         idle = {"size": given.size, "validation_split": None, "strict": False}
         said = [f"{k}={options[k]!r}" for k, v in idle.items() if options.get(k) not in (None, v)]
         if said:
@@ -119,8 +138,10 @@ def decide(data, options: dict) -> tuple[data_room.DataSet | None, Options]:
     weights = options.get("weights")
     options = {**options, "data": folder, "weights": None if weights is None else str(weights)}
     chosen = Options(**options).filled_in()
-    training.check_options(chosen.epochs, chosen.batch, chosen.learning_rate, chosen.augment)
-    training.check_options(chosen.qat_epochs, 2, chosen.qat_learning_rate, "none")
+    for arguments in (chosen.float_training(), chosen.aware_training()):
+        training.check_options(
+            *(arguments[word] for word in ("epochs", "batch", "learning_rate", "augment"))
+        )
     for word, known in (("engine", ENGINES), ("method", METHODS), ("target", TARGETS)):
         _check_known(word, getattr(chosen, word), known, "Leave it out for the default.")
     for word in ("threads", "runs", "calibration_images"):

@@ -5,6 +5,7 @@ import datetime
 import importlib.metadata
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from mobile import data as data_room
 from mobile.benchmarking.timings import Timings
@@ -137,11 +138,7 @@ def _network(name, images, options, store, progress):
             model,
             images.x_train,
             images.y_train,
-            options.epochs,
-            options.batch,
-            options.learning_rate,
-            augment=options.augment,
-            seed=options.seed,
+            **options.float_training(),
             watch=watch,
         )
         save(model, float_path, images.classes)
@@ -207,13 +204,14 @@ def _benchmark(store, images, options):
         for name, suffix in NETWORKS.items()
         for scheme in SCHEMES
     }
-    return mobile.benchmark(
+    timed = mobile.benchmark(
         named,
         runs=options.runs,
         threads=options.threads,
         reference=REFERENCES,
         images=images.x_test[:1],
-    ).to_dict()
+    )
+    return cast(Timings, timed).to_dict()  # one, as there is one device and one count of threads
 
 
 def _some(images, count, seed):

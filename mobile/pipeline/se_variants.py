@@ -1,10 +1,13 @@
 """Squeeze-and-excitation configurations of one network, as int8 files to be timed side by side."""
 
 import warnings
+from collections.abc import Iterable
+from pathlib import Path
 
 from mobile.benchmarking.measurements import Configuration
 from mobile.pipeline import options
 from mobile.reporting import units
+from mobile.tflite import Artifact
 
 UNTRAINED = (
     "The weights are random, with the BatchNorm statistics of {images}: only the latency means "
@@ -12,14 +15,22 @@ UNTRAINED = (
 )
 
 
-def build(names, network, size=None, data=None, images=32, target="xnnpack", seed=0):
+def build(
+    names: Iterable[str],
+    network: str,
+    size: int | None = None,
+    data: str | Path | None = None,
+    images: int = 32,
+    target: str = "xnnpack",
+    seed: int = 0,
+) -> tuple[dict[str, Artifact], tuple[Configuration, ...], str, str]:
     """Build, lower and convert a network to int8 once with each configuration.
 
     Args:
         names: Configurations as `keras-se build --se` takes them: `default`, `none`, a preset.
         network: A network of `keras_se.models.names()`.
         size: Height and width of the image; by default the network's own.
-        data: Folder of images, or None for the embedded digits, enlarged.
+        data: Folder of images; None or the word `digits` for the embedded digits, enlarged.
         images: How many images BatchNorm statistics and ranges come from.
         target: As in `mobile.lower`.
         seed: Of the weights and the choice of images.
@@ -58,8 +69,9 @@ def build(names, network, size=None, data=None, images=32, target="xnnpack", see
             artifacts[name] = mobile.convert(model, calibration=pixels, target=target)
         counted = keras_se.complexity(model)
         kind = found.se if se == "default" else se
-        words = units.se_in_words(kind.to_dict() if hasattr(kind, "to_dict") else kind)
+        words = units.se_in_words(kind.to_dict() if isinstance(kind, keras_se.SEConfig) else None)
         configurations.append(Configuration(name, words, counted.trainable_params, counted.macs))
-    source = f"{len(pixels)} images of {data}" if data else f"{len(pixels)} enlarged digits"
+    kind = "enlarged digits" if mobile.data.is_digits(data) else f"images of {data}"
+    source = f"{len(pixels)} {kind}"
     title = f"{network}, {size}x{size}, int8"
     return artifacts, tuple(configurations), title, UNTRAINED.format(images=source)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,9 @@ def train(
     seed: int = 0,
     watch: Callable[[int, int, int, float, float], None] | None = None,
 ) -> tuple[Epoch, ...]:
-    """Train a classifier whose outputs are logits, in place, and return a record of each epoch.
+    """Train a classifier in place, and return a record of each epoch.
+
+    A softmax at the end is left out while it trains: the loss takes logits.
 
     The step size rises over the first twentieth of the steps and falls on half a cosine to 0. At
     the end BatchNorm gets plain averages over some batches (`refresh_batch_norms`).
@@ -38,7 +41,7 @@ def train(
     dropout follow `seed`.
 
     Args:
-        model: A Keras or tf_keras model of one input and one output of logits.
+        model: A Keras or tf_keras model of one input, and one output: logits or probabilities.
         images: RGB pixels, `(count, height, width, 3)`.
         labels: Class indices, `(count,)`.
         epochs: Passes over the images; 0 returns at once.
@@ -51,21 +54,16 @@ def train(
         watch: Called after each step with epoch, step and steps in all, loss and accuracy so far.
 
     Raises:
-        ValueError: A value out of range, an unknown augmentation, labels that do not fit, or a
-            loss that is no longer a number.
+        ValueError: A value out of range, an unknown augmentation, images or labels that do not fit,
+            or a loss that is no longer a number.
     """
     check_options(epochs, batch, learning_rate, augment)
     images, labels = np.asarray(images), np.asarray(labels)
-    classes = model.outputs[0].shape[-1]
-    if len(images) != len(labels) or labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
-            f"Labels must be one index from 0 to {classes - 1} an image. Received: {len(labels)} "
-            f"labels up to {labels.max()} for {len(images)} images. Build the model with "
-            f"classes={labels.max() + 1}, or mend the labels."
-        )
+    framework = _framework(model)
+    classes = _check(model, images, labels)
     if not epochs:
         return ()
-    framework = _framework(model)
+    whole, (model, from_logits) = model, _up_to_logits(model, framework)
     framework.utils.set_random_seed(seed)
     steps = math.ceil(len(images) / batch)
     schedule = framework.optimizers.schedules.CosineDecay(
@@ -82,7 +80,7 @@ def train(
     )
     model.compile(
         optimizer,
-        framework.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing),
+        framework.losses.CategoricalCrossentropy(from_logits, label_smoothing=label_smoothing),
         metrics=["accuracy"],
         jit_compile=False,
     )
@@ -96,11 +94,11 @@ def train(
         verbose=0,
         callbacks=[recorder],
     )
-    refresh_batch_norms(model, images, batch)
+    refresh_batch_norms(whole, images, batch)
     return tuple(recorder.epochs)
 
 
-def check_options(epochs, batch, learning_rate, augment):
+def check_options(epochs: int, batch: int, learning_rate: float, augment: str) -> None:
     """Raise a ValueError for an option of `train` that cannot be."""
     for name, value, least in (("epochs", epochs, 0), ("batch", batch, 2)):
         if not isinstance(value, int) or value < least:
@@ -148,16 +146,75 @@ def _framework(model):
     return importlib.import_module(name)
 
 
+def _check(model, images, labels) -> int:
+    """Raise unless images and labels fit the model; return its number of classes."""
+    shapes = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
+    if [len(shape) for shape in shapes] != [4, 2] or shapes[1][1] < 2:
+        raise ValueError(
+            f"The model must take images and give one number a class. Received: {model.name!r} of "
+            f"input and output shapes {shapes}. Train others with model.fit."
+        )
+    (_, *size), (_, classes) = shapes
+    if images.ndim != 4 or any(
+        want not in (None, have) for want, have in zip(size, images.shape[1:], strict=True)
+    ):
+        raise ValueError(
+            f"Images must be (count, {', '.join(map(str, size))}), as {model.name!r} takes them. "
+            f"Received: shape {images.shape}. Resize them first."
+        )
+    if len(images) == 0 or labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"Labels must be one whole number an image. Received: labels of shape {labels.shape} "
+            f"and dtype {labels.dtype} for {len(images)} images. Pass class indices from 0."
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"Labels must be one index from 0 to {classes - 1} an image. Received: {labels.min()} "
+            f"to {labels.max()}. Build the model with classes={labels.max() + 1}, or mend the "
+            f"labels."
+        )
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise ValueError(
+            f"Images must be finite. Received: NaN or infinity among {len(images)} images of "
+            f"{images.dtype}. Look at how they were scaled."
+        )
+    return classes
+
+
+def _up_to_logits(model, framework):
+    """The model up to its logits, of the same weights, and whether it could be cut there."""
+    makers = {id(tensor): layer for layer in model.layers for tensor in _outputs(layer)}
+    last: Any = makers.get(id(model.outputs[0]))
+    while type(last).__name__ == "FakeQuantize":
+        last = makers.get(id(last.input))
+    inner = getattr(last, "layer", last)  # inside tensorflow-model-optimization's wrapper
+    kind, activation = type(inner).__name__, getattr(inner, "activation", None)
+    softmax = kind == "Softmax" or getattr(activation, "__name__", "") == "softmax"
+    if softmax and kind in ("Softmax", "Activation"):
+        return framework.Model(model.inputs, last.input), True
+    return model, not softmax
+
+
+def _outputs(layer):
+    """The tensor that a layer makes; none of one that is used several times."""
+    try:
+        return [layer.output]
+    except (AttributeError, ValueError):
+        return []
+
+
 def _recorder(framework, epochs, steps, watch):
     class Recorder(framework.callbacks.Callback):
         def __init__(self):
             super().__init__()
-            self.epochs = []
+            self.epochs: list[Epoch] = []
+            self.epoch, self.start = 0, 0.0
 
         def on_epoch_begin(self, epoch, logs=None):
             self.epoch, self.start = epoch, time.perf_counter()
 
-        def on_train_batch_end(self, step, logs=None):
+        def on_train_batch_end(self, batch, logs=None):
+            logs, step = logs or {}, batch
             loss, right = float(logs["loss"]), float(logs["accuracy"])
             if not math.isfinite(loss):
                 raise ValueError(
@@ -168,7 +225,7 @@ def _recorder(framework, epochs, steps, watch):
                 watch(self.epoch, self.epoch * steps + step + 1, epochs * steps, loss, right)
 
         def on_epoch_end(self, epoch, logs=None):
-            seconds = time.perf_counter() - self.start
+            seconds, logs = time.perf_counter() - self.start, logs or {}
             self.epochs.append(Epoch(float(logs["loss"]), float(logs["accuracy"]), seconds))
 
     return Recorder()
