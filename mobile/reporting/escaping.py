@@ -7,7 +7,7 @@ from mobile.record import printable
 
 __all__ = ["breakable", "for_csv", "for_html", "for_markdown", "for_picture", "printable"]
 
-_MARKDOWN = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": r"\|", "`": r"\`"})
+_MARKDOWN = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {c: f"\\{c}" for c in "|`$"})
 
 
 def for_markdown(text: str) -> str:

@@ -66,7 +66,7 @@ def of_device(
     if "error" in cells:
         said.append("error: distance of the output from the right one, over its spread.")
     if "LSB" in cells:
-        said.append("LSB: the same, largest, in steps of its quantisation.")
+        said.append("LSB: largest difference from this machine's answer, in quantisation steps.")
     if alone:
         said.append("p90 is the figure of merit; no ratios, since the models did not take turns.")
     times = {m.name: m.p90_ms if alone else m.median_ms for m in timings.models if not m.control_of}

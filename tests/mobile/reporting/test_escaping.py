@@ -26,7 +26,7 @@ EVIL = (
 def test_what_markdown_would_act_on_is_text(text):
     safe = escaping.for_markdown(text)
     assert not re.search(r"[<\x00-\x1f\x7f-\x9f\ud800-\udfff\u202e]", safe)
-    assert not re.search(r"(?<!\\)(\\\\)*[|`]", safe)  # each after an odd number of backslashes
+    assert not re.search(r"(?<!\\)(\\\\)*[|`$]", safe)  # each after an odd number of backslashes
     assert not re.search(r"(?<!\\)\][(\[:]", safe)
 
 
