@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,42 @@ def test_model_goes_the_whole_road_from_the_command_line(folder, capsys):
     assert _run("benchmark", *files, "--runs", 5, "--export-json", folder / "times.json") == 0
     assert "int8" in capsys.readouterr().out
     assert (folder / "times.json").exists()
+
+
+def test_gates_are_shown_and_folded(folder, capsys):
+    model, photos = folder / "model.keras", ("--data", folder / "photos")
+    assert _run("gates", model, *photos, "--images", 30, "--plot", folder / "gates.png") == 0
+    assert "7x7x8" in capsys.readouterr().out
+    assert (folder / "gates.png").read_bytes().startswith(b"\x89PNG")
+    options = ("--by", "elements", "--keep", 0.5, "--plot", folder / "fold.png")
+    record, folded = folder / "fold.json", folder / "folded.keras"
+    assert _run("fold", model, folded, *photos, *options, "--json", record) == 0
+    assert "1 of 1 gates folded" in capsys.readouterr().out
+    assert (folder / "fold.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(record.read_text())["gates"][0]["block"] == "se"
+    layers = {type(layer).__name__ for layer in keras.saving.load_model(folded).layers}
+    assert "ChannelScale" in layers and "SqueezeExcite" not in layers
+
+
+def test_gates_by_class_of_the_embedded_digits(folder, capsys):
+    assert _run("gates", folder / "model.keras", "--by-class", "--images", 40) == 0
+    assert "by class" in capsys.readouterr().out
+
+
+def test_where_no_gate_can_go_no_file_is_written(folder, capsys):
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Rescaling(1 / 127.5, -1.0)(inputs)
+    x = keras_se.SqueezeExcite(name="se", min_channels=3)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, x)
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(0, 10, w.shape) for w in model.weights])
+    model.save(folder / "alive.keras")
+    options = ("--by", "elements", "--keep", 1, "--data", folder / "photos")
+    assert _run("fold", folder / "alive.keras", folder / "none.keras", *options) == 1
+    said = capsys.readouterr()
+    assert "0 of 1 gates folded" in said.out and "could be folded" in said.err
+    assert not (folder / "none.keras").exists()
 
 
 def test_build_writes_a_model_with_the_wanted_gates(folder):
