@@ -96,6 +96,7 @@ def test_gates_by_class_of_the_embedded_digits(folder, capsys):
     assert "by class" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
 def test_where_no_gate_can_go_no_file_is_written(folder, capsys):
     inputs = keras.Input((16, 16, 3))
     x = keras.layers.Rescaling(1 / 127.5, -1.0)(inputs)
