@@ -233,10 +233,14 @@ TIMM = SEConfig(reduction=16, divisor=8, round_limit=0.0)
 # width is 0, ours 1.
 SEGMENTATION_MODELS = SEConfig(kind="scse", reduction=16, min_channels=1)
 
+# Source: Huang et al., 2024, arXiv:2304.06345: SE's effect on training, one number a channel after.
+STATIC = SEConfig(kind="static")
+
 PRESETS = {
     "paper": PAPER,
     "mobile": MOBILE,
     "server": SERVER,
+    "static": STATIC,
     "mobilenet_v3": MOBILENET_V3,
     "efficientnet": EFFICIENTNET,
     "torchvision": TORCHVISION,

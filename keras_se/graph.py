@@ -139,10 +139,13 @@ def check_functional(model: keras.Model) -> None:
     except (AttributeError, ValueError):
         readable = False
     if not readable:
+        advice = "Wrap it: x = keras.Input(shape); keras.Model(x, my_model.call(x))."
+        if isinstance(model, keras.Sequential):
+            advice = "Begin it with keras.Input(shape), or call model.build((None, *shape))."
         raise TypeError(
             "`model` must be a built functional or sequential model, whose layers can be read. "
             f"Received: {type(model).__name__} {model.name!r} without symbolic inputs and outputs. "
-            "Wrap it: x = keras.Input(shape); keras.Model(x, my_model.call(x))."
+            f"{advice}"
         )
 
 

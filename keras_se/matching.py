@@ -111,8 +111,8 @@ def _weighted(model) -> Iterator[_Part]:
 
 
 def _below(path, name):
-    """What stands behind a layer's name in a weight's path."""
-    return path[path.index(name) + 1 :] if name in path[:-1] else path[-1:]
+    """What stands behind a layer's name in a weight's path; it may have been renamed since."""
+    return path[path.index(name) + 1 :] if name in path[:-1] else path[1:] or path
 
 
 _ROLES = {"depthwise_kernel": "kernel", "running_mean": "moving_mean"}
@@ -134,7 +134,9 @@ def _by_layer(entries, names, wanted):
     given = {}
     for key, array in entries.items():
         layer, _, role = key.rpartition("/")
-        given.setdefault(names[layer], {})[_ROLES.get(role, role)] = array
+        name = names[layer]
+        known = name in wanted and role in wanted[name].weights
+        given.setdefault(name, {})[role if known else _ROLES.get(role, role)] = array
     for name, roles in given.items():  # numbers stand for roles in the layer's order
         if name in wanted and all(role.isdigit() for role in roles):
             ordered = [roles[role] for role in sorted(roles, key=int)]

@@ -76,22 +76,15 @@ def rename(
 
 def _dialect(layers, state, origin, source):
     """Say whose names these are; `source` decides where several networks have them."""
-    found = ()
-    if "features.0.0" in layers and "features.1.block.0.0" in layers:
-        found = ("torchvision",)
-    elif "conv_stem" in layers and "conv_head" in layers:
-        found = ("timm", "tf")
-    elif "layer0.conv1" in layers:
-        found = ("legacy",)
-    elif "layer1.0.conv1" in layers:
-        found = ("resnet",)
+    found = _dialects(layers)
+    told = ", ".join(layers[:5])
     if not found:
         raise ValueError(
-            f"A PyTorch state dict must have the names of a network that keras_se.name_maps knows: "
-            f"ResNet, SE-ResNet, ResNeXt, SENet-154, MobileNetV3 of torchvision or timm. Received: "
-            f"{origin} with {', '.join(layers[:5])}, ... Rename its entries to LAYER/kernel."
+            f"A PyTorch state dict must have the names of a network in "
+            f"keras_se.state_dicts.SOURCES: ResNet, SE-ResNet, ResNeXt, SENet-154, MobileNetV3. "
+            f"Received: {origin} with {told}, ... Rename its entries to LAYER/kernel."
         )
-    if found == ("legacy",) and "layer1.0.conv3" not in layers:
+    if found == ["legacy"] and "layer1.0.conv3" not in layers:
         raise ValueError(
             f"Weights must be of a network that has an equal here. Received: {origin}, which are "
             f"timm's legacy_seresnet18 or legacy_seresnet34: their blocks have one ReLU more, "
@@ -100,13 +93,14 @@ def _dialect(layers, state, origin, source):
     if source is not None and source not in SOURCES:
         raise ValueError(
             f"`source` must be a network of timm or torchvision that has an equal here. Received: "
-            f"source={source!r} for {origin}. {choices(source, SOURCES)}"
+            f"source={source!r} for {origin}. {choices(source, SOURCES)} Weights that were trained "
+            f"in {source!r} itself would compute something else here."
         )
     if source is not None and _dialect_of(source) not in found:
         raise ValueError(
             f"`source` must be the network that the weights were trained in. Received: "
-            f"source={source!r} for {origin}, whose entries have other names: "
-            f"{', '.join(layers[:5])}, ... Leave `source` out, or name another."
+            f"source={source!r} for {origin}, whose entries have other names: {told}, ... "
+            f"Leave `source` out, or name another."
         )
     twins = _twins(layers, state, found)
     if source is None and twins:
@@ -116,6 +110,17 @@ def _dialect(layers, state, origin, source):
             f"Pass source=..., the network's name in timm or torchvision."
         )
     return found[0] if source is None else _dialect_of(source)
+
+
+def _dialects(layers):
+    """List the dialects that have such names."""
+    if "features.0.0" in layers and "features.1.block.0.0" in layers:
+        return ["torchvision"]
+    if "conv_stem" in layers and "conv_head" in layers:
+        return ["timm", "tf"]
+    if "layer0.conv1" in layers:
+        return ["legacy"]
+    return ["resnet"] if "layer1.0.conv1" in layers else []
 
 
 def _dialect_of(source):
@@ -128,12 +133,12 @@ def _dialect_of(source):
 
 def _twins(layers, state, found):
     """Networks with the same names that compute something else."""
-    if found == ("timm", "tf"):
+    if found == ["timm", "tf"]:
         return (
             "timm's 'mobilenetv3_small_100' and the like pad symmetrically, its "
             "'tf_mobilenetv3_small_100' and the like as TensorFlow does"
         )
-    plain = found == ("resnet",) and "layer1.0.se.fc1" not in layers
+    plain = found == ["resnet"] and "layer1.0.se.fc1" not in layers
     kernel = state.get("layer1.0.conv2.weight", np.zeros((1, 1)))
     if plain and kernel.shape[0] == kernel.shape[1]:  # without groups
         return (

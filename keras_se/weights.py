@@ -86,10 +86,13 @@ def from_keras_applications(
             `preprocess_input` called first; ResNet and VGG are turned from BGR to RGB.
 
     Returns:
-        A `keras.Model`. A convolution's bias is moved into the BatchNorm behind it.
+        A `keras.Model`. A convolution's bias is moved into the BatchNorm behind it. Where the
+        source's image size is not given, the two agree on sides that are multiples of 32: theirs
+        pads other sides as if they were even.
 
     Raises:
-        ValueError: The model is none of these.
+        ValueError: The model is none of these, or a MobileNet for sides that are no multiples of
+            32, which it pads as no network here does.
 
     Example:
 
@@ -101,6 +104,12 @@ def from_keras_applications(
     from keras_se.models import build
 
     name, told, mode = _recognize(source)
+    if name == "mobilenet_v1" and any(side and side % 32 for side in source.input_shape[1:3]):
+        raise ValueError(
+            f"A MobileNet of keras.applications must be for sides that are multiples of 32: it "
+            f"pads others as no network here does. Received: input_shape="
+            f"{source.input_shape[1:]} of {source.name!r}. Make it for such a size."
+        )
     layers = {layer.name: layer for layer in source.layers}
     top = next((n for n in ("predictions", "conv_preds", "logits") if n in layers), None)
     entries = {

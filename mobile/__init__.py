@@ -5,13 +5,56 @@ Every function is imported when it is first used, so `import mobile` costs nothi
 >>> import mobile
 >>> mobile.benchmark.__module__
 'mobile.benchmarking.benchmark'
+
+A model with layers of this package, such as a quantisation-aware one, comes back with
+`mobile.load("qat.keras")`: `keras.models.load_model` does not know them until they are imported.
 """
 
+import difflib
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
+    from mobile import analysis as analysis
+    from mobile import benchmarking as benchmarking
+    from mobile import conversion as conversion
+    from mobile import data as data
+    from mobile import devices as devices
+    from mobile import lowering as lowering
+    from mobile import pipeline as pipeline
+    from mobile import quantization as quantization
+    from mobile import reporting as reporting
+    from mobile import tflite as tflite
+    from mobile.analysis.linting import lint as lint
+    from mobile.analysis.vela import Estimate as Estimate
+    from mobile.analysis.vela import estimate as estimate
+    from mobile.benchmarking.benchmark import benchmark as benchmark
+    from mobile.benchmarking.settings import Runtime as Runtime
+    from mobile.benchmarking.settings import Schedule as Schedule
+    from mobile.benchmarking.timings import Conditions as Conditions
+    from mobile.benchmarking.timings import Timings as Timings
+    from mobile.conversion.agreement import Agreement as Agreement
+    from mobile.conversion.converter import convert as convert
+    from mobile.conversion.verification import verify as verify
+    from mobile.lowering import lower as lower
+    from mobile.lowering.registry import lowering_rule as lowering_rule
+    from mobile.pipeline.keras_files import load as load
+    from mobile.pipeline.run import run as run
+    from mobile.pipeline.training import train as train
+    from mobile.quantization import calibrate as calibrate
+    from mobile.quantization import distil as distil
+    from mobile.quantization import quantize_aware as quantize_aware
+    from mobile.quantization import sensitivity as sensitivity
+    from mobile.quantization import strip as strip
+    from mobile.quantization.ranges import Ranges as Ranges
+    from mobile.reporting.report import report as report
+    from mobile.tflite import Artifact as Artifact
+    from mobile.tflite import Preprocessing as Preprocessing
 
 _HOMES = {
+    "load": "pipeline.keras_files",
     "lower": "lowering",
-    "lowering_rule": "lowering",
+    "lowering_rule": "lowering.registry",
     "quantize_aware": "quantization",
     "calibrate": "quantization",
     "strip": "quantization",
@@ -22,7 +65,7 @@ _HOMES = {
     "benchmark": "benchmarking.benchmark",
     "estimate": "analysis.vela",
     "lint": "analysis.linting",
-    "report": "reporting.run_report",
+    "report": "reporting.report",
     "run": "pipeline.run",
     "train": "pipeline.training",
     "fold_gates": "tuning.gate_folding",
@@ -32,21 +75,25 @@ _HOMES = {
     "Estimate": "analysis.vela",
     "Preprocessing": "tflite",
     "Ranges": "quantization.ranges",
+    "Runtime": "benchmarking.settings",
+    "Schedule": "benchmarking.settings",
     "Timings": "benchmarking.timings",
 }
 _ROOMS = ("analysis", "benchmarking", "conversion", "data", "devices", "lowering", "pipeline")
 _ROOMS += ("quantization", "reporting", "tflite", "tuning")
 
 
-def __getattr__(name):
+def __getattr__(name: str):
     if name in _HOMES:
         return getattr(importlib.import_module(f"mobile.{_HOMES[name]}"), name)
     if name in _ROOMS:
         return importlib.import_module(f"mobile.{name}")
+    near = difflib.get_close_matches(name, (*_HOMES, *_ROOMS))
+    meant = f"Did you mean {' or '.join(near)}? It has" if near else "It has"
     raise AttributeError(
-        f"module 'mobile' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}"
+        f"module 'mobile' has no attribute {name!r}. {meant} {', '.join(sorted(_HOMES))}."
     )
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES, *_ROOMS})

@@ -1,13 +1,16 @@
 """Labelled images as arrays: a folder of images, arrays of yours, or the embedded digits."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+DIGITS = "digits"  # the word for the embedded ones; a folder of that name is ./digits
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 DIGITS_SIZE = 48
+_DIGIT_CLASSES = tuple("0123456789")
 PHOTO_SIZE = 224
 
 
@@ -58,14 +61,15 @@ def load(
     seed: int = 0,
     strict: bool = False,
 ) -> DataSet:
-    """Read a folder of images, or with no folder the embedded handwritten digits.
+    """Read a folder of images, or the embedded handwritten digits.
 
     A folder holds `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*` with `validation_split`.
     Images become square RGB: the shorter side is scaled to `size` and the middle is cut out;
     grey-scale is repeated on three channels, transparent parts become white.
 
     Args:
-        folder: The folder, or None for scikit-learn's 1,797 digits of 8x8 pixels, enlarged.
+        folder: The folder; None or the word `digits` for scikit-learn's 1,797 digits of 8x8
+            pixels, enlarged.
         size: Height and width wanted; None means 48 for the digits and 224 for a folder.
         validation_split: Share of each class that becomes the test part, between 0 and 1.
             The digits take 0.2 if None is given.
@@ -91,9 +95,9 @@ def load(
             f"`validation_split` must be the share of each class to test on, above 0 and below 1. "
             f"Received: validation_split={validation_split!r}. Pass 0.2 for one image in five."
         )
-    if folder is None:
+    if is_digits(folder):
         return _load_digits(size or DIGITS_SIZE, validation_split or 0.2, seed)
-    return _load_folder(Path(folder), size or PHOTO_SIZE, validation_split, seed, strict)
+    return _load_folder(Path(str(folder)), size or PHOTO_SIZE, validation_split, seed, strict)
 
 
 def from_arrays(
@@ -135,15 +139,20 @@ def from_arrays(
 
 
 def load_images(
-    folder: str | Path | None = None, size: int = PHOTO_SIZE, count: int = 200, seed: int = 0
+    folder: str | Path | None = None,
+    size: int = PHOTO_SIZE,
+    count: int = 200,
+    seed: int = 0,
+    part: str = "train",
 ) -> np.ndarray:
     """Read images without labels, such as those to calibrate on, from anywhere below a folder.
 
     Args:
-        folder: The folder, or None for training images of the embedded digits.
+        folder: The folder; None or the word `digits` for the embedded digits.
         size: Height and width wanted.
         count: How many at most; if there are more, `seed` draws them.
         seed: Decides which.
+        part: `train` or `test`: the one to read of the digits, and of a folder that has both.
 
     Returns:
         RGB pixels, uint8, `(images, size, size, 3)`, prepared as `load` does.
@@ -152,24 +161,62 @@ def load_images(
         raise ValueError(
             f"`count` must be at least 1. Received: count={count}. For calibration, take 200."
         )
+    if part not in ("train", "test"):
+        raise ValueError(
+            f"`part` must be train or test. Received: {part!r}. Calibrate on train, judge on test."
+        )
     random = np.random.default_rng(seed)
-    if folder is None:
-        x = _load_digits(size, 0.2, seed).x_train
+    if is_digits(folder):
+        x = getattr(_load_digits(size, 0.2, seed), f"x_{part}")
         return x[np.sort(random.permutation(len(x))[:count])]
-    paths = _images(Path(folder)) if Path(folder).is_dir() else []
-    reader, x = _Reader(size, strict=False), []
-    for i in random.permutation(len(paths)):
-        pixels = reader.read_one(paths[i])
-        if pixels is not None:
-            x.append(pixels)
-        if len(x) == count:
-            break
+    place = _part(Path(str(folder)), part)
+    paths = _images(place) if place.is_dir() else []
+    reader = _Reader(size, strict=False)
+    read = (reader.read_one(paths[i]) for i in random.permutation(len(paths)))
+    x = list(itertools.islice((pixels for pixels in read if pixels is not None), count))
     if not x:
         raise ValueError(
-            f"There must be images to read. Found none below {folder} that ends in "
+            f"There must be images to read. Found none below {place} that ends in "
             f"{', '.join(IMAGE_SUFFIXES)} and is whole. Pass a folder of images."
         )
     return np.stack(x)
+
+
+def class_names(folder: str | Path | None) -> tuple[str, ...]:
+    """Return the names of the classes that images lie in folders of; none where they lie in none.
+
+    >>> class_names("digits")[-2:]
+    ('8', '9')
+    """
+    if is_digits(folder):
+        return _DIGIT_CLASSES
+    place = _part(Path(str(folder)), "train")
+    if not place.is_dir() or any(p.suffix.lower() in IMAGE_SUFFIXES for p in place.iterdir()):
+        return ()
+    names = tuple(name for name, full in _class_folders(place).items() if full)
+    return names if len(names) > 1 else ()
+
+
+def is_digits(folder: str | Path | None) -> bool:
+    """Tell whether the embedded digits are meant: by None, or by the word if no folder has it."""
+    if folder == DIGITS and Path(DIGITS).is_dir():
+        raise ValueError(
+            f"The word {DIGITS} must mean one thing. Received: it, and {Path(DIGITS).absolute()} "
+            f"is a folder. Pass ./{DIGITS} for that, or move it for the embedded digits."
+        )
+    return folder is None or folder == DIGITS
+
+
+def _part(folder: Path, part: str) -> Path:
+    """The part of that name of a folder that has two, else the folder itself."""
+    both = (folder / "train").is_dir() and (folder / "test").is_dir()
+    return folder / part if both else folder
+
+
+def _class_folders(folder: Path) -> dict[str, bool]:
+    """The folders in a folder, hidden ones left out, and whether each holds images."""
+    folders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return {p.name: bool(_images(p)) for p in folders}
 
 
 def _load_digits(size: int, validation_split: float, seed: int) -> DataSet:
@@ -181,15 +228,12 @@ def _load_digits(size: int, validation_split: float, seed: int) -> DataSet:
         ) from error
     from PIL import Image
 
-    digits = load_digits()
-    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # 0 to 16 becomes 0 to 255
-    x = np.stack(
-        [np.asarray(Image.fromarray(p).resize((size, size), Image.BICUBIC)) for p in pixels]
-    )
-    x, y = np.repeat(x[..., None], 3, axis=-1), digits.target.astype(np.int64)
+    values, y = load_digits(return_X_y=True)  # y is int64
+    pixels = np.rint(values.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # of 0 to 16
+    enlarged = (Image.fromarray(p).resize((size, size), Image.Resampling.BICUBIC) for p in pixels)
+    x = np.repeat(np.stack([np.asarray(e) for e in enlarged])[..., None], 3, axis=-1)
     train, test = _split(y, validation_split, seed, "the digits")
-    names = tuple(map(str, digits.target_names))
-    return DataSet("digits", names, x[train], y[train], x[test], y[test])
+    return DataSet("digits", _DIGIT_CLASSES, x[train], y[train], x[test], y[test])
 
 
 def _load_folder(
@@ -202,23 +246,20 @@ def _load_folder(
             f"Pass one with train/CLASS/* and test/CLASS/*, or CLASS/*."
         )
     reader = _Reader(size, strict)
-    name = folder.resolve().name
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
+    if _part(folder, "train") != folder:
         if validation_split is not None:
             raise ValueError(
                 f"`validation_split` is for a folder without a test part. Received: "
                 f"validation_split={validation_split} and {folder / 'test'}. Leave it out."
             )
-        classes = _classes(folder / "train")
-        test_classes = _classes(folder / "test")
-        if classes != test_classes:
-            odd = sorted(set(classes) ^ set(test_classes))
+        classes, other = _classes(folder / "train"), _classes(folder / "test")
+        if classes != other:
+            odd = sorted(set(classes) ^ set(other))
             raise ValueError(
                 f"train and test must have the same classes. In {folder} only one of them has: "
                 f"{', '.join(odd)}. Add the missing folder, or remove the other."
             )
-        x_train, y_train = reader.read(folder / "train", classes)
-        x_test, y_test = reader.read(folder / "test", classes)
+        train, test = (reader.read(folder / part, classes) for part in ("train", "test"))
     else:
         classes = _classes(folder)
         if validation_split is None:
@@ -227,11 +268,10 @@ def _load_folder(
                 f"Pass --validation-split 0.2 (validation_split=0.2) to test on one in five."
             )
         x, y = reader.read(folder, classes)
-        train, test = _split(y, validation_split, seed, str(folder), classes)
-        x_train, y_train, x_test, y_test = x[train], y[train], x[test], y[test]
-    return DataSet(
-        name, classes, x_train, y_train, x_test, y_test, reader.remarks(), tuple(reader.skipped)
-    )
+        parts = _split(y, validation_split, seed, str(folder), classes)
+        train, test = ((x[part], y[part]) for part in parts)
+    name, skipped = folder.resolve().name, tuple(reader.skipped)
+    return DataSet(name, classes, *train, *test, reader.remarks(), skipped)
 
 
 def _images(folder: Path) -> list[Path]:
@@ -247,24 +287,24 @@ def _images(folder: Path) -> list[Path]:
 
 def _classes(folder: Path) -> tuple[str, ...]:
     """Name the class folders, after a check that each has images."""
-    folders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not any(_images(p) for p in folders):
+    found = _class_folders(folder)
+    if not any(found.values()):
         raise ValueError(
             f"There must be images in class folders. Found none in {folder}: no CLASS/* ending in "
             f"{', '.join(IMAGE_SUFFIXES)}. Give each class a folder of its own there."
         )
-    empty = [p.name for p in folders if not _images(p)]
+    empty = [name for name, full in found.items() if not full]
     if empty:
         raise ValueError(
             f"Every class must have images. Empty in {folder}: {', '.join(empty)}. "
             f"Add images, or remove the folder."
         )
-    if len(folders) < 2:
+    if len(found) < 2:
         raise ValueError(
-            f"There must be at least two classes. Found one in {folder}: {folders[0].name}. "
+            f"There must be at least two classes. Found one in {folder}: {next(iter(found))}. "
             f"Give each class a folder of its own there."
         )
-    return tuple(p.name for p in folders)
+    return tuple(found)
 
 
 def _split(y, share: float, seed: int, where: str, classes=None) -> tuple[np.ndarray, np.ndarray]:
@@ -338,7 +378,7 @@ class _Reader:
             return None
         if plain.size != (self.size, self.size):
             self.resized += 1
-            plain = ImageOps.fit(plain, (self.size, self.size), Image.BICUBIC)
+            plain = ImageOps.fit(plain, (self.size, self.size), Image.Resampling.BICUBIC)
         return np.asarray(plain)
 
     def _to_rgb(self, image):
@@ -352,7 +392,7 @@ class _Reader:
             self.grey += 1
         if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
             rgba = image.convert("RGBA")
-            self.transparent += rgba.getextrema()[3][0] < 255
+            self.transparent += int(np.asarray(rgba)[..., 3].min() < 255)
             white = Image.new("RGBA", rgba.size, "white")
             return Image.alpha_composite(white, rgba).convert("RGB")
         return image.convert("RGB")

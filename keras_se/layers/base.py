@@ -116,15 +116,15 @@ class Excite(ChannelLayer):
             )
         return super()._check_shape(input_shape)
 
-    def _conv(self, rank: int, filters: int, use_bias: bool, name: str) -> Any:
-        """A convolution of one position, in the layer's own dtype and format."""
+    def _conv(self, rank: int, filters: int, use_bias: bool, data_format: str, name: str) -> Any:
+        """A convolution of one position, in the layer's own dtype."""
         return _CONVS[rank](
             filters,
             kernel_size=1,
             use_bias=use_bias,
             kernel_initializer=self._initializer(name),
             kernel_regularizer=keras.regularizers.get(self.kernel_regularizer),
-            data_format=self.data_format,
+            data_format=data_format,
             dtype=self.dtype_policy,
             name=name,
         )

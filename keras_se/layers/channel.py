@@ -34,20 +34,24 @@ class ChannelExcite(Excite):
         self.use_bias = use_bias
         self.round_limit = round_limit
 
-    def _build_convs(self, squeezed: Shape, channels: int) -> None:
-        """Make `reduce` and `expand` for a squeezed input of this shape."""
-        width = self._config().squeezed_channels(channels)
-        self.reduce = self._conv(len(squeezed), width, self.use_bias, "reduce")
-        self.reduce.build(squeezed)
-        narrow = list(squeezed)
-        narrow[self._channel_axis()] = width
-        self.expand = self._conv(len(squeezed), channels, self.use_bias, "expand")
-        self.expand.build(tuple(narrow))
+    def _build_convs(self, outer: Shape, channels: int) -> None:
+        """Make `reduce` and `expand`; `outer` is the squeezed shape without its channels.
+
+        They work on the last axis in either data format: there Keras 3.15 on TensorFlow never
+        takes the bias for that of another axis of the same size.
+        """
+        rank, width = len(outer) + 1, self._config().squeezed_channels(channels)
+        self.reduce = self._conv(rank, width, self.use_bias, "channels_last", "reduce")
+        self.reduce.build((*outer, channels))
+        self.expand = self._conv(rank, channels, self.use_bias, "channels_last", "expand")
+        self.expand.build((*outer, width))
+
+    def _hidden(self, squeezed: Tensor) -> Tensor:
+        return keras.activations.get(self.activation)(self.reduce(squeezed))
 
     def _excite(self, squeezed: Tensor) -> Tensor:
         """The gate, of one position (of every position where nothing was squeezed)."""
-        x = keras.activations.get(self.activation)(self.reduce(squeezed))
-        return keras.activations.get(self.gate)(self.expand(x))
+        return keras.activations.get(self.gate)(self.expand(self._hidden(squeezed)))
 
 
 @layer_of("cse")
@@ -136,15 +140,19 @@ class SqueezeExcite(ChannelExcite):
         self._config()
 
     def build(self, input_shape: Shape) -> None:
-        channels, axis = self._check_shape(input_shape), self._channel_axis()
-        squeezed = [size if self.pool is None else 1 for size in input_shape]
-        squeezed[0], squeezed[axis] = input_shape[0], channels
-        self._build_convs(tuple(squeezed), channels)
+        channels, outer = self._check_shape(input_shape), list(input_shape)
+        del outer[self._channel_axis()]
+        if self.pool is not None:
+            outer[1:] = [1] * (len(outer) - 1)
+        self._build_convs(tuple(outer), channels)
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         self._check_dtype(inputs)
-        return ops.multiply(inputs, self._excite(self._squeeze(inputs)))
+        if self.data_format == "channels_last":
+            return ops.multiply(inputs, self._excite(self._squeeze(inputs)))
+        gate = self._excite(ops.moveaxis(self._squeeze(inputs), 1, -1))
+        return ops.multiply(inputs, ops.moveaxis(gate, -1, 1))
 
     def _squeeze(self, x: Tensor) -> Tensor:
         if self.pool is None:

@@ -70,7 +70,7 @@ class SpatialSqueezeExcite(Excite):
 
     def build(self, input_shape: Shape) -> None:
         self._check_shape(input_shape)
-        self.reduce = self._conv(len(input_shape), 1, self.use_bias, "reduce")
+        self.reduce = self._conv(len(input_shape), 1, self.use_bias, self.data_format, "reduce")
         self.reduce.build(tuple(input_shape))
         self.built = True
 

@@ -106,9 +106,7 @@ class StaticSqueezeExcite(ChannelExcite):
         self.constant = self.add_weight(
             name="constant", shape=(channels,), initializer=keras.initializers.Constant(0.1)
         )
-        squeezed = [1] * len(input_shape)
-        squeezed[self._channel_axis()] = channels
-        self._build_convs(tuple(squeezed), channels)
+        self._build_convs((1,) * (len(input_shape) - 1), channels)
         self.built = True
 
     def _initializer(self, name: str) -> Initializer:
@@ -117,10 +115,11 @@ class StaticSqueezeExcite(ChannelExcite):
 
     def call(self, inputs: Tensor) -> Tensor:
         self._check_dtype(inputs)
-        return ops.multiply(inputs, self._excite(self._squeezed()))
+        gate = ops.reshape(self._excite(self._squeezed()), (-1,))
+        return ops.multiply(inputs, self._along_channels(gate, len(inputs.shape)))
 
     def _squeezed(self) -> Tensor:
-        return self._along_channels(self.constant, self.reduce.rank + 2)
+        return ops.reshape(self.constant, (*[1] * (self.reduce.rank + 1), -1))
 
     def constant_gate(self) -> np.ndarray:
         """The gate that the layer multiplies with, `(channels,)` in float32.
@@ -153,12 +152,12 @@ class StaticSqueezeExcite(ChannelExcite):
         """
         self._check_built("set_constant_gate")
         wanted = self._before_gate(gate)
-        activated = keras.activations.get(self.activation)(self.reduce(self._squeezed()))
-        missing = np.float32(wanted - _flat(self.expand(activated)))
+        hidden = self._hidden(self._squeezed())
+        missing = np.float32(wanted - _flat(self.expand(hidden)))
         if self.use_bias:
             self.expand.bias.assign(ops.add(self.expand.bias, missing))
             return
-        hidden = _flat(activated)
+        hidden = _flat(hidden)
         if not hidden.any():
             raise ValueError(
                 f"Without a bias, some unit behind the activation must be other than zero. "

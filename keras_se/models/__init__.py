@@ -18,7 +18,9 @@ from typing import Any
 import keras
 
 from keras_se.checks import check_activation, check_count, check_flag, check_number, choices
+from keras_se.config import SEConfig
 from keras_se.counting import complexity
+from keras_se.layers import SqueezeExcite
 from keras_se.models import (
     bn_inception,
     inception_resnet_v2,
@@ -30,7 +32,14 @@ from keras_se.models import (
     shufflenet_v1,
     vgg,
 )
-from keras_se.models.base import Network, Options, check_settings, preprocess, resolve_se
+from keras_se.models.base import (
+    Network,
+    Options,
+    blocks_in,
+    check_settings,
+    preprocess,
+    resolve_se,
+)
 
 _FAMILIES = (
     mobilenet_v1,
@@ -47,7 +56,7 @@ _NETWORKS: dict[str, Network] = {
     network.name: network for family in _FAMILIES for network in family.NETWORKS
 }
 
-__all__ = ["Description", "build", "count", "describe", "find", "names"]
+__all__ = ["Description", "Place", "build", "count", "describe", "find", "names", "places"]
 
 
 def names() -> list[str]:
@@ -129,10 +138,11 @@ def build(
     _check_data_format(network)
     _check_names(network, settings)
     check_settings(network, settings)
-    check_flag("include_top", include_top)
-    check_flag("features_only", features_only)
+    where = f" for network {network.name!r}"
+    check_flag("include_top", include_top, where)
+    check_flag("features_only", features_only, where)
     if classifier_activation is not None:
-        check_activation("classifier_activation", classifier_activation)
+        check_activation("classifier_activation", classifier_activation, where)
     options = Options(
         se=resolve_se(network, se),
         input_shape=_checked_shape(network, input_shape),
@@ -180,16 +190,18 @@ def _check_names(network, settings):
 
 def _checked_classes(network, classes):
     if classes is not None:
-        check_count("classes", classes, 1, f"For the published {network.classes}, leave it out.")
+        advice = f"For the published {network.classes}, leave it out."
+        check_count("classes", classes, 1, advice, f" for network {network.name!r}")
     return network.classes if classes is None else int(classes)
 
 
 def _checked_width(network, width):
-    check_number("width", width, 0, math.inf, "For the published channels, pass width=1.0.")
+    where = f" for network {network.name!r}"
+    check_number("width", width, 0, math.inf, "For the published channels, pass width=1.0.", where)
     if not width:
         raise ValueError(
-            f"`width` must be above 0: it multiplies the channels. Received: width={width!r} for "
-            f"network {network.name!r}. For half the channels, pass width=0.5."
+            f"`width` must be above 0: it multiplies the channels. Received: width={width!r}"
+            f"{where}. For half the channels, pass width=0.5."
         )
     return width
 
@@ -211,6 +223,47 @@ def _checked_shape(network, shape) -> Any:
         )
     height, width, channels = (None if size is None else int(size) for size in sizes)
     return height, width, channels
+
+
+@dataclass(frozen=True)
+class Place:
+    """A block of a network where squeeze-and-excitation (SE) can stand.
+
+    Args:
+        row: Index of its row in the network.
+        block: Index of the block in that row.
+        layer: Name of the SE layer there.
+        channels: Channels that SE rescales with `placement="standard"`, at width 1; in inverted
+            residuals those of the expanded tensor.
+        projected: Channels with `placement="projected"`; None where the block has no such place.
+    """
+
+    row: int
+    block: int
+    layer: str
+    channels: int
+    projected: int | None = None
+
+
+def places(network: str | Network) -> tuple[Place, ...]:
+    """List each block of a network where `build(se=...)` can put SE, in order.
+
+    >>> places("mobilenet_v3_small")[1]
+    Place(row=1, block=0, layer='block_1_se', channels=72, projected=24)
+    """
+    network = find(network)
+    settings: dict[str, Any] = {"encoder_se": None} if "encoder_se" in network.settings else {}
+    model = build(network, [SEConfig()] * len(network.rows), include_top=False, **settings)
+    layers: list[Any] = [layer for layer in model.layers if isinstance(layer, SqueezeExcite)]
+    blocks = [(i, j) for i, row in enumerate(network.rows) for j in range(blocks_in(row))]
+    found = []
+    for (row, block), layer in zip(blocks, layers, strict=True):
+        projected: Any = None
+        if "projected" in network.places:
+            projected = model.get_layer(layer.name.removesuffix("_se") + "_3_conv")
+        filters = projected and projected.filters
+        found.append(Place(row, block, layer.name, layer.expand.filters, filters))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Network:
         input_shape: The size the paper's figures are for.
         classes: Classes of the published network.
         dropout: Fraction dropped before the classifier in training.
+        places: The placements that its blocks have for SE, see `SEConfig`.
         settings: What else `build` accepts for this network, with the defaults.
     """
 
@@ -58,6 +59,7 @@ class Network:
     input_shape: tuple[int, int, int] = (224, 224, 3)
     classes: int = 1000
     dropout: float = 0.0
+    places: tuple[str, ...] = ("standard",)
     settings: dict[str, Any] = field(default_factory=dict)
 
     def expects(self, settings: dict[str, Any]) -> Preprocessing:
@@ -147,31 +149,31 @@ def _variant(network, argument, value):
             f"one of these for each row or block. Received: {argument}={value!r} for network "
             f"{network.name!r}. For the paper's block, pass keras_se.PAPER; for no SE, write None."
         )
-    check_known(argument, value, ("default", "none", *PRESETS))
+    where = f" for network {network.name!r}"
+    check_known(argument, value, ("default", "none", *PRESETS), where=where)
     return {"default": "default", "none": None, **PRESETS}[value]
 
 
 def check_settings(network: Network, settings: dict[str, Any]) -> None:
     """Raise unless each setting of a family has one of its values."""
-    where = f"It is a setting of network {network.name!r}."
+    where = f" for network {network.name!r}"
     for name, value in settings.items():
         if name in _CHOICES:
-            check_known(name, value, _CHOICES[name], where)
+            check_known(name, value, _CHOICES[name], where=where)
         elif name == "output_stride" and (isinstance(value, bool) or value not in (8, 16, 32)):
             raise ValueError(
                 f"`output_stride` must be 8, 16 or 32: the image's side over that of the last "
-                f"feature map. Received: output_stride={value!r} for network {network.name!r}. "
+                f"feature map. Received: output_stride={value!r}{where}. "
                 f"For segmentation, pass 16."
             )
         elif name == "drop_connect":
-            check_number(name, value, 0, 1, "For none, pass 0.")
+            check_number(name, value, 0, 1, "For none, pass 0.", where)
 
 
 _CHOICES = {
     "padding": ("same", "symmetric"),
     "stride_in": ("1x1", "3x3"),
     "pool": ("symmetric", "end"),
-    "se_on": ("expanded", "projected"),
 }
 
 

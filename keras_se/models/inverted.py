@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_se import blocks
+from keras_se.blocks.residual import INVERTED_PLACES
 from keras_se.config import EFFICIENTNET, SEConfig
 from keras_se.models.base import (
     IMAGENET_NORMALIZED,
@@ -156,6 +157,7 @@ NETWORKS = (
         rows=MOBILENET_V2,
         body=body,
         head=pool_and_classify,
+        places=INVERTED_PLACES,
         momentum=0.999,
         last_narrows=False,
         dropout=0.2,
@@ -167,6 +169,7 @@ NETWORKS = (
         rows=MNASNET_A1,
         body=body,
         head=pool_and_classify,
+        places=INVERTED_PLACES,
         activation="relu",
         last_narrows=False,
         dropout=0.2,
@@ -178,6 +181,7 @@ NETWORKS = (
         rows=EFFICIENTNET_B0,
         body=body,
         head=pool_and_classify,
+        places=INVERTED_PLACES,
         preprocessing=IMAGENET_NORMALIZED,
         activation="silu",
         block_name="block{stage}{letter}",
@@ -190,6 +194,7 @@ NETWORKS = (
         rows=tuple(dataclasses.replace(row, ratio=None) for row in EFFICIENTNET_B0),
         body=body,
         head=pool_and_classify,
+        places=INVERTED_PLACES,
         preprocessing=(1 / 128, -127 / 128),
         block_name="block{stage}{letter}",
         fixed_ends=True,

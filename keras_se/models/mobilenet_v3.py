@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_se import blocks
+from keras_se.blocks.residual import INVERTED_PLACES
 from keras_se.config import MOBILENET_V3
 from keras_se.models.base import (
     Features,
@@ -166,6 +167,7 @@ def _network(name, rows, last, minimalistic=False):
         last=last,
         minimalistic=minimalistic,
         dropout=0.2,
+        places=INVERTED_PLACES,
         settings={"padding": "same", "output_stride": 32},
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from keras_se import blocks
+from keras_se.blocks.residual import PLACES
 from keras_se.config import PAPER
 from keras_se.models.base import (
     IMAGENET_NORMALIZED,
@@ -161,6 +162,7 @@ def _pair(name, source, rows, stride_in="3x3", **fields):
         body=body,
         head=pool_and_classify,
         preprocessing=IMAGENET_NORMALIZED,
+        places=PLACES,
         settings={"stride_in": stride_in, "pool": "symmetric"},
         **fields,
     )
@@ -179,6 +181,7 @@ _SENET = ResNet(
     preprocessing=IMAGENET_NORMALIZED,
     stem=((64, 3, 2), (64, 3, 1), (128, 3, 1)),
     dropout=0.2,
+    places=PLACES,
     settings={"stride_in": "3x3", "pool": "end"},
 )
 

@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from keras_se import blocks
+from keras_se.blocks.residual import PLACES
 from keras_se.config import PAPER
 from keras_se.models.base import (
     Features,
@@ -77,6 +78,7 @@ _PLAIN = Network(
     rows=ROWS,
     body=body,
     head=pool_and_classify,
+    places=PLACES,
     settings={"padding": "same"},
 )
 

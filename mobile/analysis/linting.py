@@ -1,11 +1,10 @@
 """Which operators of a .tflite leave the accelerator, why, what it costs, and what to do."""
 
 import collections
-import os
 from dataclasses import dataclass
 
 from mobile import devices, tflite
-from mobile.analysis.operator_support import ACCELERATORS, Verdict
+from mobile.analysis.operator_support import ACCELERATORS, Verdict, advice_on
 from mobile.record import Record, table
 from mobile.tflite.partitions import count_partitions, delegated
 
@@ -58,7 +57,7 @@ class LintReport(Record):
     notes: tuple[str, ...] = ()
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """Whether nothing is known to leave the accelerator."""
         return all(finding.verdict == "unknown" for finding in self.findings)
 
@@ -85,7 +84,7 @@ class LintReport(Record):
         return text + "".join(f"\n! {note}" for note in self.notes)
 
 
-def lint(model, target="xnnpack", verify=True):
+def lint(model, target: str = "xnnpack", verify: bool = True) -> LintReport:
     """List the operators of any .tflite that a target's accelerator does not keep.
 
     Args:
@@ -106,7 +105,7 @@ def lint(model, target="xnnpack", verify=True):
             f"For LiteRT's CPU delegate pass 'xnnpack'."
         )
     accelerator = ACCELERATORS[target]
-    content = os.fspath(model) if isinstance(model, os.PathLike) else model
+    content = tflite.content_of(model)
     file = tflite.read(content)
     verdicts = {op.index: accelerator.judge(op) for op in file.operators}
     notes, checked_by, partitions = list(accelerator.notes), "the tables alone", None
@@ -148,7 +147,7 @@ def _not_asked(error, verdicts):
             "refused",
             "the runtime refuses the whole file, no rule here says at which operator",
             "the runtime of this machine",
-            "Try mobile.lower and mobile.convert on the Keras model.",
+            "Convert the Keras model with mobile.convert, which keeps to what the runtime takes.",
         )
     return f"The runtime of this machine failed to {error.stage} the file: {error.reason}"
 
@@ -164,8 +163,7 @@ def _overrule(file, verdicts, inside, runtime):
             verdicts[op.index] = Verdict("kept", source=runtime)
         else:
             reason = said.reason or "the runtime leaves it out; no rule here says why"
-            advice = said.advice or "Lower the model with mobile.lower."
-            verdicts[op.index] = Verdict("leaves", reason, said.source or runtime, advice)
+            verdicts[op.index] = Verdict("leaves", reason, said.source or runtime, said.advice)
         if said.status != "unknown":
             differences[f"{op.name} {op.dtype}", said.status] += 1
     return [
@@ -184,6 +182,12 @@ def _follows(file, verdicts):
         f"{after} of the operators that could be kept come after the first that leaves "
         f"({gone[0].origin}), and go to the CPU with it."
     ]
+
+
+def _advice(op, verdict, ours):
+    if verdict.status == "unknown" and not verdict.advice:
+        return "No table tells: time the file there."
+    return verdict.advice or advice_on(op.name, op.custom, ours)
 
 
 def _short(name):
@@ -212,7 +216,7 @@ def _group(file, verdicts, splits):
                 count=len(ops),
                 reason=verdict.reason,
                 partitions_saved=max(saved, 0),
-                advice=verdict.advice,
+                advice=_advice(ops[0], verdict, "keras_se" in file.metadata),
                 source=verdict.source,
                 where=tuple(_short(op.outputs[0].name) for op in ops[:3] if op.outputs),
                 indices=tuple(sorted(indices)),

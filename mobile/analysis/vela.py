@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 
 from mobile import tflite
-from mobile.record import Record, table
+from mobile.record import Amount, Count, Record, table
 from mobile.tflite.content import content_of
 
 ACCELERATORS = (
@@ -63,19 +63,19 @@ class Estimate(Record):
 
     name: str
     accelerator: str
-    milliseconds: float
-    cycles: int
-    clock_mhz: float
-    sram_bytes: int
-    dram_bytes: int
-    flash_bytes: int
-    compiled_bytes: int
-    macs: int
-    operators: int
+    milliseconds: Amount
+    cycles: Count
+    clock_mhz: Amount
+    sram_bytes: Count
+    dram_bytes: Count
+    flash_bytes: Count
+    compiled_bytes: Count
+    macs: Count
+    operators: Count
     cpu_operators: tuple[CpuOperator, ...] = ()
     system: str = ""
     compiler: str = ""
-    waits: dict[str, int] = field(default_factory=dict)
+    waits: dict[str, Count] = field(default_factory=dict)
 
     def __str__(self):
         rows = [
@@ -99,7 +99,9 @@ class Estimate(Record):
         return text
 
 
-def estimate(model, accelerator="ethos-u55-256", name="model", timeout=600):
+def estimate(
+    model, accelerator: str = "ethos-u55-256", name: str = "model", timeout: float = 600
+) -> Estimate:
     """Estimate a model on an Ethos-U with Vela, Arm's compiler. Nothing is measured.
 
     Args:
@@ -133,7 +135,7 @@ def estimate(model, accelerator="ethos-u55-256", name="model", timeout=600):
     return _estimate(name, accelerator, figures, said, file, compiled)
 
 
-def check(accelerator):
+def check(accelerator: str) -> None:
     """Raise unless the accelerator is known and Vela is there."""
     if accelerator not in ACCELERATORS:
         raise ValueError(
@@ -182,7 +184,7 @@ def _refused(name, accelerator, why):
     )
 
 
-def find_vela():
+def find_vela() -> list[str]:
     """Return the command that starts Vela, as a list."""
     try:
         if importlib.util.find_spec("ethosu.vela.__main__"):

@@ -4,41 +4,37 @@ import concurrent.futures
 import os
 import pathlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from mobile import devices
 from mobile.benchmarking import answers, checkpoint, subjects
 from mobile.benchmarking.answers import output_error
+from mobile.benchmarking.settings import INTERLEAVED, Runtime, Schedule, combined
 from mobile.benchmarking.study import Study, wanted_outputs
-from mobile.benchmarking.timings import Failure
-from mobile.devices import agent
+from mobile.benchmarking.timings import Failure, Timings
 from mobile.tflite.artifact import Artifact
 from mobile.tflite.content import content_of
 
 __all__ = ["benchmark", "output_error"]
 
+_JOB_S = 1800  # what a whole job may take beside what the runs must add up to
+
 
 def benchmark(
     models,
     device="local",
-    runs=100,
-    warmups=20,
-    threads=1,
-    reference=None,
+    *,
+    reference: str | Sequence[str] | None = None,
     images=None,
-    expected=None,
-    tolerance=None,
-    control=True,
-    kernels="default",
-    cores=None,
-    budget_s=None,
-    least_s=0.0,
-    runtime=None,
-    shape=None,
-    timeout=120.0,
-    python=None,
-    benchmark_model=None,
-):
+    expected: Mapping | None = None,
+    tolerance: float | None = None,
+    shape: Sequence[int] | Mapping | None = None,
+    schedule: Schedule = INTERLEAVED,
+    runtime: Runtime | str | None = None,
+    **fields,
+) -> Timings | tuple[Timings, ...]:
     """Time models side by side on a device, after checking that it computes the right answers.
 
     All run in one process and in turn (A B, B A, ...), so that what disturbs one disturbs all. Each
@@ -46,35 +42,29 @@ def benchmark(
     that kills it or hangs, is listed under `failures` with what was said, and the others are timed.
     One that only the delegate refuses is timed without it, as "NAME (without delegate)".
 
+    An answer is compared with another computation of the same file (`expected`, else the plain
+    kernels of this machine), and must lie within `tolerance`. Where the device has the same
+    runtime, version and kind of processor as this machine, and one thread runs, it must also equal
+    the answer of the same kernels here to the bit.
+
     Args:
         models: Name to `Artifact`, bytes or path; or a sequence, named after scheme or file.
         device: `"local"`, `"ssh:[user@]host[:port]"`, `"adb[:serial]"`, or a device of
             `mobile.devices`. Several in a list are measured at the same time.
-        runs: Timed rounds.
-        warmups: Rounds before those, at least; more until the times stop falling.
-        threads: Threads of the runtime. The process is pinned to as many cores. Of several in a
-            list, each is measured in turn.
         reference: Name of the model to compare with, or several names; by default the first.
-        images: Pixels to run on, prepared as each artifact says. Without them the input is noise
-            (pixels 0 to 255 for a float input), which is as good for timing.
+        images: Pixels to run on, prepared as each artifact says; the first batch is taken. Without
+            them the input is noise in the range that the file tells, or of several usual ones the
+            first to which the answer changes; that is as good for timing.
         expected: Name to the right real-valued outputs, one array or a list. Without it, they come
             from the plain kernels of the runtime on this machine.
-        tolerance: Largest mean output error, as a share of the outputs' span. By default 1e-4 for
-            a file that computes in float, 5 % else (int8 kernels differ by some steps at the end).
-        control: Whether to time the reference against a second copy of itself.
-        kernels: As in `devices.predict`.
-        cores: Cores to pin to, by number; by default the last ones.
-        budget_s: Seconds after which no further round begins, once 50 rounds (or `runs`, if fewer)
-            are done. By default there is no such limit.
-        least_s: Seconds that the runs of each model must add up to, even after `runs` of them.
-        runtime: `"ai_edge_litert"`, `"tflite_runtime"` or `"tensorflow"`; by default the first of
-            them that the device has.
+        tolerance: Largest `output_error`, the distance from the expected outputs over the distance
+            that those have from their mean. By default 0.01 for a file that computes in float, 0.6
+            else: see `mobile.benchmarking.answers.tolerance_of`.
         shape: Shape of the input, for a model that leaves it open; of a model with several inputs,
             input name to shape.
-        timeout: Seconds that one model may take to load or to run once; then it is given up.
-        python: Python interpreter on the device, by default `python3` (here, this one).
-        benchmark_model: Path, here, of TFLite's native `benchmark_model` made for the device; runs
-            in place of Python on an adb device.
+        schedule: How often the models are run; by default 200 rounds after 20.
+        runtime: What runs them there, a `mobile.Runtime` or the name of one.
+        fields: Fields of both records by themselves, such as `runs=50, threads=(1, 2)`.
 
     Returns:
         `Timings`. Print it for a table; `ratio(name, reference)` has intervals. Given a list of
@@ -84,38 +74,54 @@ def benchmark(
     Raises:
         RuntimeError: No model ran. `devices.AgentError`, where the device is to blame, is one.
     """
+    schedule, runtime = combined(schedule, runtime, fields)
     contents = _named(models)
     references = _references(reference, contents)
-    counts = (threads,) if isinstance(threads, int) else tuple(threads)
-    _check_counts(runs=runs, warmups=warmups)
-    _check_options(kernels, timeout=timeout, budget_s=budget_s)
-    for count in counts:
-        _check_counts(threads=count)
-    places = device if isinstance(device, list | tuple) else [device]
-    places = [devices.connect(place, python, benchmark_model) for place in places]
-    for name in contents if expected is not None else ():
-        wanted_outputs(expected, name)
+    _check_tolerance(tolerance)
+    several = isinstance(device, list | tuple)
+    places = [
+        devices.connect(place, runtime.python, runtime.benchmark_model)
+        for place in (device if several else [device])
+    ]
+    if expected is not None:
+        for name in contents:
+            wanted_outputs(expected, name)
     chosen, failures = subjects.subjects(contents, images, shape)
-    here, reasons = answers.compute(chosen, kernels, timeout) if chosen else ({}, {})
+    chosen, here = answers.compute(chosen, runtime.kernels, schedule.timeout)
     for name in list(chosen):
-        if expected is None and not here[name].keys() & {"builtin", "reference"}:
-            reason = next(iter(reasons[name].values()))
-            failures.append(Failure(name, "run here", reason))
+        if expected is None and not here[name].outputs:
+            failures.append(Failure(name, "run here", next(iter(here[name].reasons.values()))))
             del chosen[name]
     if not chosen:
         raise RuntimeError(_nothing_ran(failures))
+    job, files = _job(chosen, references[0], schedule, runtime)
+    study = Study(chosen, here, expected, tolerance, references, tuple(failures), job, files)
+
+    with checkpoint.Keeping(study.read_interrupted) as keep:
+
+        def measure(place):
+            return [study.measure(place, n, keep, len(places) == 1) for n in runtime.counts]
+
+        results = tuple(timings for each in _at_once(measure, places) for timings in each)
+    if all(not timings.models for timings in results):
+        raise RuntimeError(_nothing_ran([f for timings in results for f in timings.failures]))
+    return results if several or not isinstance(runtime.threads, int) else results[0]
+
+
+def _job(chosen, reference, schedule, runtime):
+    """Return the job that the agent does on every device, but for the threads, and its files."""
     job = {
         "job": "benchmark",
-        "runs": runs,
-        "warmups": warmups,
-        "kernels": kernels,
-        "cores": cores,
-        "budget_s": budget_s,
-        "least_s": least_s,
-        "runtime": runtime,
-        "timeout_s": timeout,
-        "limit_s": 1800 + 2 * least_s * (len(chosen) + 1),
-        "control": references[0] if control else None,
+        "runs": schedule.runs,
+        "warmups": schedule.warmups,
+        "budget_s": schedule.budget_s,
+        "least_s": schedule.least_s,
+        "control": reference if schedule.control else None,
+        "timeout_s": schedule.timeout,
+        "limit_s": _JOB_S + 2 * schedule.least_s * (len(chosen) + 1),
+        "kernels": runtime.kernels,
+        "cores": None if runtime.cores is None else list(runtime.cores),
+        "runtime": runtime.name,
         "fallback": True,
         "models": [],
     }
@@ -124,18 +130,7 @@ def benchmark(
         entry, packed = subject.pack(str(number))
         job["models"].append(entry)
         files |= packed
-    study = Study(chosen, here, expected, tolerance, references, tuple(failures), job, files)
-
-    with checkpoint.Keeping(study.read_interrupted) as keep:
-
-        def measure(place):
-            return [study.measure(place, count, keep, len(places) == 1) for count in counts]
-
-        results = tuple(timings for each in _at_once(measure, places) for timings in each)
-    if all(not timings.models for timings in results):
-        raise RuntimeError(_nothing_ran([f for timings in results for f in timings.failures]))
-    several = isinstance(device, list | tuple) or not isinstance(threads, int)
-    return results if several else results[0]
+    return job, files
 
 
 def _at_once(measure, places):
@@ -179,7 +174,7 @@ def _content_of(model):
     """Return the bytes of a model, or why they cannot be read: that costs its row alone."""
     try:
         return content_of(model)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return error
 
 
@@ -196,32 +191,31 @@ def _references(reference, contents):
     return references
 
 
-def _check_counts(**counts):
-    for name, count in counts.items():
-        least = 0 if name == "warmups" else 1
-        if not isinstance(count, int) or count < least:
-            raise ValueError(
-                f"`{name}` must be a whole number, at least {least}. Received: {name}={count!r}. "
-                f"Leave it out for the default."
-            )
-
-
-def _check_options(kernels, **seconds):
-    if kernels not in agent.KERNELS:
+def _check_tolerance(tolerance):
+    if tolerance is not None and not 0 <= tolerance < np.inf:
         raise ValueError(
-            f"`kernels` must be one of {', '.join(agent.KERNELS)}. Received: {kernels!r}. "
-            f"Leave it out for the runtime's delegate."
+            f"`tolerance` must be a number from 0. Received: tolerance={tolerance!r}. "
+            f"Leave it out for 0.01 in float and 0.6 in integers."
         )
-    for name, value in seconds.items():
-        if value is not None and not value > 0:
-            raise ValueError(
-                f"`{name}` must be a number of seconds above 0. Received: {name}={value!r}. "
-                f"Leave it out for the default."
-            )
 
 
 def _nothing_ran(failures):
     reasons = "; ".join(f"{f.name} failed to {f.stage}: {f.message.rstrip('.')}" for f in failures)
-    unread = all(f.stage == "read" for f in failures)
-    advice = "" if unread else " Convert the models again, lowered for this runtime."
-    return f"At least one model must run on the device. Received: {reasons}.{advice}"
+    return f"At least one model must run on the device. Received: {reasons}.{_advice(failures)}"
+
+
+def _advice(failures):
+    """Return what to do about models that failed, by the cause that all share."""
+    if all(f.stage in ("read", "compute") for f in failures):
+        return ""  # each has its own
+    said = {_CAUSES[cause] for f in failures for cause in _CAUSES if cause in f.message}
+    return f" {said.pop()}" if len(said) == 1 else " `keras-se lint` says what a runtime refuses."
+
+
+_CAUSES = {
+    "custom op": "Convert the model without operators that its runtime lacks, or name a `runtime` "
+    "that has them.",
+    "Select TensorFlow op": "Pass runtime='tensorflow', which has TensorFlow's own operators.",
+    "took longer": "Raise `timeout`, if the model is so slow.",
+    "memory": "Use a smaller model, `shape` or batch, or a device with more memory.",
+}

@@ -4,7 +4,10 @@ import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Callable
 
+from mobile.benchmarking import measurements
+from mobile.benchmarking.timings import Timings
 from mobile.record import write_file
 
 
@@ -15,10 +18,10 @@ class Keeping:
         read: Returns the `Timings` of a device, a job, and what was answered until an interrupt.
     """
 
-    def __init__(self, read):
+    def __init__(self, read: Callable[..., Timings]):
         self.read, self.parts = read, []
 
-    def part(self, device, job):
+    def part(self, device, job: dict) -> "_Part":
         """Return a function that keeps an answer in place of the device's last one."""
         part = _Part(device, job)
         self.parts.append(part)
@@ -31,31 +34,24 @@ class Keeping:
         for part in self.parts:
             part.over = True
         parts = [part for part in self.parts if part.path]
+        timed = [part for part in parts if part.timed] if kind else []
+        for part in parts:
+            if part not in timed[:1]:
+                part.path.unlink(missing_ok=True)
         interrupted = bool(kind) and issubclass(kind, KeyboardInterrupt)
-        if kind and parts and (not interrupted or any(part.timed for part in parts)):
-            said = f"What was measured before is in {' and '.join(self._keep(parts))}."
+        if timed:
+            said = f"What was measured before is in {self._keep(timed)}."
             if interrupted:
                 raise KeyboardInterrupt(f"interrupted. {said}") from None
             error.add_note(said)
-            return
-        for part in parts:
-            part.path.unlink(missing_ok=True)
-        if interrupted:
+        elif interrupted:
             raise KeyboardInterrupt("interrupted before any model was timed") from None
 
     def _keep(self, parts):
-        """Return what to say of files: one that `keras-se report` reads, or each as it came."""
-        timed = [part for part in parts if part.timed]
-        if not timed:
-            return [str(part.path) for part in parts]
-        from mobile.benchmarking import measurements
-
-        found = tuple(self.read(part.device, part.job, part.answer) for part in timed)
-        write_file(timed[0].path, measurements.of(found).to_json())
-        for part in parts:
-            if part is not timed[0]:
-                part.path.unlink(missing_ok=True)
-        return [f"{timed[0].path}, which `keras-se report` reads"]
+        """Write what was timed in the place of the first part; return what to say of it."""
+        found = tuple(self.read(part.device, part.job, part.answer) for part in parts)
+        write_file(parts[0].path, measurements.of(found).to_json())
+        return f"{parts[0].path}, which `keras-se report` reads"
 
 
 class _Part:
@@ -65,7 +61,8 @@ class _Part:
 
     @property
     def timed(self):
-        return any(row["times_ms"] for row in self.answer.result["models"].values())
+        rows = self.answer.result["models"].values() if self.answer else ()
+        return any(row["times_ms"] for row in rows)
 
     def __call__(self, answer):
         if self.over or not answer.result.get("models"):

@@ -3,19 +3,36 @@
 import dataclasses
 
 from mobile.benchmarking import benchmark
+from mobile.benchmarking.settings import SINGLE_STREAM, Runtime, Schedule, combined
 from mobile.benchmarking.timings import Failure, Timings
 
 SCENARIOS = ("single-stream",)
 
 
-def single_stream(models, runs=1024, least_s=60.0, **options):
+def single_stream(
+    models,
+    device="local",
+    *,
+    images=None,
+    expected=None,
+    tolerance=None,
+    shape=None,
+    schedule: Schedule = SINGLE_STREAM,
+    runtime: Runtime | str | None = None,
+    **fields,
+) -> Timings | tuple[Timings, ...]:
     """Time each model alone, run after run; the figure of merit is the 90th percentile.
 
     Args:
         models: Name to `Artifact`, bytes or path.
-        runs: Runs of each model, at least.
-        least_s: Seconds that the runs of each model add up to, at least.
-        options: As for `mobile.benchmark`: `device`, `threads`, `runtime`, ...
+        device: As in `mobile.benchmark`.
+        images: As in `mobile.benchmark`.
+        expected: As in `mobile.benchmark`.
+        tolerance: As in `mobile.benchmark`.
+        shape: As in `mobile.benchmark`.
+        schedule: At least so many runs of each model, which add up to at least so many seconds.
+        runtime: As in `mobile.benchmark`.
+        fields: Fields of both records by themselves, such as `runs=2048`.
 
     Returns:
         As `mobile.benchmark`: `Timings`, which have no ratios, since the models took no turns.
@@ -28,11 +45,20 @@ def single_stream(models, runs=1024, least_s=60.0, **options):
         answered; at least 1,024 queries and 60 s; 90th percentile. Not an official result: there is
         no LoadGen here, and the percentile is interpolated (numpy's default).
     """
+    schedule, runtime = combined(schedule, runtime, fields)
+    schedule = dataclasses.replace(schedule, control=False)
     found, failures = [], []
     for name, model in models.items():
         try:
             answer = benchmark.benchmark(
-                {name: model}, runs=runs, least_s=least_s, control=False, **options
+                {name: model},
+                device,
+                images=images,
+                expected=expected,
+                tolerance=tolerance,
+                shape=shape,
+                schedule=schedule,
+                runtime=runtime,
             )
         except RuntimeError as error:
             failures.append((Failure(name, "run", str(error)), error))
@@ -42,17 +68,15 @@ def single_stream(models, runs=1024, least_s=60.0, **options):
         raise failures[0][1]
     failed = tuple(failure for failure, _ in failures)
     merged = tuple(
-        _merge([each[place] for each in found], failed, runs, least_s)
-        for place in range(len(found[0]))
+        _merge([each[place] for each in found], failed, schedule) for place in range(len(found[0]))
     )
-    one = isinstance(options.get("device", "local"), str) and isinstance(
-        options.get("threads", 1), int
-    )
+    one = not isinstance(device, list | tuple) and isinstance(runtime.threads, int)
     return merged[0] if one else merged
 
 
-def _merge(several, failures, runs, least_s):
+def _merge(several, failures, schedule):
     """Return the timings of models that ran alone on one device as one record."""
+    runs, least_s = schedule.runs, schedule.least_s
     models = tuple(m for timings in several for m in timings.models)
     notes = dict.fromkeys(note for timings in several for note in timings.notes)
     for m in models:
@@ -61,7 +85,7 @@ def _merge(several, failures, runs, least_s):
             notes[
                 f"{m.name} ran {len(m.times_ms):,} times in {seconds:.1f} s, where single-stream "
                 f"wants {runs:,} runs and {least_s:g} s: its p90 is no single-stream figure. "
-                f"Leave out --budget-s."
+                f"Leave `budget_s` out, or see what ended the run."
             ] = None
     conditions = next((t.conditions for t in several if t.models), several[0].conditions)
     return Timings(

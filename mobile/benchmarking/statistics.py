@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def median(values):
+def median(values: ArrayLike) -> float:
     """Return the middle value, or the mean of the middle two.
 
     >>> median([3.0, 1.0, 2.0])
@@ -14,7 +15,7 @@ def median(values):
     return percentile(values, 50)
 
 
-def percentile(values, percent):
+def percentile(values: ArrayLike, percent: float) -> float:
     """Return the value below which `percent` of 100 lie, linear between neighbours.
 
     >>> percentile([0.0, 10.0], 90)
@@ -24,18 +25,24 @@ def percentile(values, percent):
         Hyndman and Fan, 1996, "Sample quantiles in statistical packages", definition 7, which is
         numpy's default.
     """
-    values = np.asarray(values, dtype=np.float64)
-    if values.size == 0:
+    array = np.asarray(values, dtype=np.float64)
+    if array.size == 0:
         raise ValueError("A percentile needs at least one value. Received: none. Measure first.")
     if not 0 <= percent <= 100:
         raise ValueError(
             f"`percent` must lie from 0 to 100. Received: percent={percent!r}. "
             f"For the median pass 50."
         )
-    return float(np.percentile(values, percent))
+    return float(np.percentile(array, percent))
 
 
-def ratio_of_medians(times, reference, resamples=2000, confidence=0.95, seed=0):
+def ratio_of_medians(
+    times: ArrayLike,
+    reference: ArrayLike,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float, float]:
     """Return (ratio, low, high) of median(times) / median(reference), with a bootstrap interval.
 
     Entry i of both must come from the same round of an interleaved run. Rounds are resampled whole,
@@ -48,21 +55,20 @@ def ratio_of_medians(times, reference, resamples=2000, confidence=0.95, seed=0):
         Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", chapter 13 (percentile
         interval), on pairs as in chapter 9.
     """
-    times = np.asarray(times, dtype=np.float64)
-    reference = np.asarray(reference, dtype=np.float64)
-    if times.size == 0 or times.shape != reference.shape or times.ndim != 1:
+    ours, theirs = (np.asarray(each, dtype=np.float64) for each in (times, reference))
+    if ours.size == 0 or ours.shape != theirs.shape or ours.ndim != 1:
         raise ValueError(
             f"Both samples must hold one time a round of the same run. Received: "
-            f"{times.shape} and {reference.shape} values. Benchmark the two models together."
+            f"{ours.shape} and {theirs.shape} values. Benchmark the two models together."
         )
-    picks = np.random.default_rng(seed).integers(0, times.size, size=(resamples, times.size))
-    ratios = np.median(times[picks], axis=1) / np.median(reference[picks], axis=1)
+    picks = np.random.default_rng(seed).integers(0, ours.size, size=(resamples, ours.size))
+    ratios = np.median(ours[picks], axis=1) / np.median(theirs[picks], axis=1)
     tail = 50 * (1 - confidence)
     low, high = np.percentile(ratios, [tail, 100 - tail])
-    return float(np.median(times) / np.median(reference)), float(low), float(high)
+    return float(np.median(ours) / np.median(theirs)), float(low), float(high)
 
 
-def mcnemar(first_right, second_right):
+def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> float:
     """Return the p-value that two classifiers, judged on the same images, are equally good.
 
     Only the images count that one got right and the other wrong: if the two are equally good, the

@@ -2,11 +2,14 @@
 
 import collections
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from mobile import devices, tflite
 from mobile.benchmarking import advice, answers
+from mobile.benchmarking.checkpoint import Keeping
+from mobile.benchmarking.subjects import Subject
 from mobile.benchmarking.timings import Conditions, Failure, ModelTimings, OperatorTime, Timings
 from mobile.tflite import partitions
 
@@ -15,16 +18,16 @@ from mobile.tflite import partitions
 class Study:
     """What is measured, the same on every device."""
 
-    chosen: dict
-    here: dict
-    expected: dict | None
+    chosen: dict[str, Subject]
+    here: dict[str, answers.Here]
+    expected: Mapping | None
     tolerance: float | None
-    references: tuple
-    failures: tuple
+    references: tuple[str, ...]
+    failures: tuple[Failure, ...]
     job: dict
-    files: dict
+    files: dict[str, bytes]
 
-    def measure(self, device, threads, keep, alone):
+    def measure(self, device, threads: int, keep: Keeping, alone: bool) -> Timings:
         """Run the job on one device. What a lost device gave is kept; one `alone` must give any."""
         job = {**self.job, "threads": threads}
         try:
@@ -40,88 +43,108 @@ class Study:
                 return Timings((), unknown, (), (*self.failures, failure))
         return self._read(device, job, answer, lost)
 
-    def read_interrupted(self, device, job, answer):
+    def read_interrupted(self, device, job: dict, answer: devices.Answer) -> Timings:
         """Return the timings of an answer after which the user wanted no more."""
         return self._read(device, job, answer, devices.AgentError("interrupted", "time"))
 
     def _read(self, device, job, answer, lost):
-        threads = job["threads"]
-        result, failures, timings = answer.result, list(self.failures), []
+        result, failures = answer.result, list(self.failures)
         failures += [Failure(**failure) for failure in result["failures"]]
         counts = [len(row["times_ms"]) for row in result["models"].values() if row["times_ms"]]
         rounds = min(counts, default=0)
-        remarks = []
+        timings, remarks = [], []
         for name, row in result["models"].items():
-            subject = self.chosen[row["of"]]
             if not row["times_ms"]:
                 failures.append(Failure(name, "time", "the run ended before its first round"))
                 continue
-            outputs = [answer.array(file) for file in row["outputs"].values()]
-            error, steps, complaint = None, None, None
-            if not row.get("unseen"):
-                wanted = None if self.expected is None else wanted_outputs(self.expected, row["of"])
-                error, steps, complaint = answers.judge(
-                    subject, outputs, row, self.here[row["of"]], wanted, self.tolerance
-                )
-            if complaint:
-                failures.append(Failure(name, "compute", complaint))
+            verdict = self._judge(name, row, answer, job)
+            if verdict.complaint:
+                failures.append(Failure(name, "compute", verdict.complaint))
                 continue
-            if not row.get("control_of"):
-                remarks += _remarks(name, row, steps)
-            timings.append(
-                ModelTimings(
-                    name=name,
-                    times_ms=tuple(row["times_ms"][:rounds]),
-                    size_bytes=subject.artifact.size_bytes,
-                    sha256=subject.artifact.sha256,
-                    output_error=error,
-                    output_lsb=steps,
-                    left_out=_left_out(subject.artifact, row["delegates"]),
-                    profile=tuple(OperatorTime(**each) for each in row.get("profile", ())),
-                    **{key: row.get(key) for key in _KEPT},
-                )
-            )
+            timings.append(self._timings(name, row, rounds, verdict))
+            if not timings[-1].control_of:
+                remarks += [f"{name}: {remark}" for remark in _remarks(row, verdict)]
         if lost:
-            remarks.append(f"Only {rounds} rounds of {job['runs']} were done: {lost.reason}")
+            failures.append(Failure(device.name, lost.stage, lost.reason))
+            remarks.append(f"Only {rounds} rounds of {job['runs']} were done.")
         said = {"machine": "", "cpu": "", "runtime": "", "runtime_version": ""}
         said |= (result["conditions"] or {}) | {"device": device.name, "runs": rounds}
         said |= {key: job[key] for key in ("kernels", "warmups", "threads")}
-        names = [model.name for model in timings if not model.control_of]
-        plain = {name: f"{name} (without delegate)" for name in self.references}
-        present = [name if name in names else plain[name] for name in self.references]
-        present = tuple(name for name in present if name in names) or tuple(names[:1])
-        found = Timings(tuple(timings), Conditions.from_dict(said), present, tuple(failures))
+        conditions = Conditions.from_dict(said)
+        present = self._present([model for model in timings if not model.control_of])
+        found = Timings(tuple(timings), conditions, present, tuple(failures))
+        if conditions.cores and conditions.threads > conditions.cores:
+            remarks.append(
+                f"{conditions.threads} threads ran on {conditions.cores} cores, and waited for "
+                f"each other. Lower `threads`."
+            )
         contents = {name: subject.artifact.content for name, subject in self.chosen.items()}
         delegates = {name: row["delegates"] for name, row in result["models"].items()}
-        if (cores := found.conditions.cores) and threads > cores:
-            remarks.append(
-                f"{threads} threads ran on {cores} cores, and waited for each other. "
-                f"Lower `threads`."
-            )
         said = (*remarks, *advice.find(found, contents, delegates))
         return dataclasses.replace(found, notes=said)
 
+    def _judge(self, name, row, answer, job):
+        if row.get("unseen"):
+            return answers.Verdict(None, None)
+        of = row["of"]
+        outputs = [answer.array(file) for file in row["outputs"].values()]
+        wanted = None if self.expected is None else wanted_outputs(self.expected, of)
+        there = {**(answer.result["conditions"] or {}), "threads": job["threads"]}
+        return answers.judge(
+            self.chosen[of], outputs, row, self.here[of], there, wanted, self.tolerance
+        )
 
-_KEPT = ("partitions", "load_ms", "first_ms", "peak_memory_bytes", "kernels", "control_of")
+    def _timings(self, name, row, rounds, verdict):
+        artifact = self.chosen[row["of"]].artifact
+        return ModelTimings(
+            name=name,
+            times_ms=tuple(row["times_ms"][:rounds]),
+            size_bytes=artifact.size_bytes,
+            sha256=artifact.sha256,
+            output_error=verdict.error,
+            output_lsb=verdict.steps,
+            left_out=_left_out(artifact, row["delegates"]),
+            profile=tuple(OperatorTime(**each) for each in row.get("profile", ())),
+            **{key: row.get(key) for key in _KEPT},
+        )
+
+    def _present(self, models):
+        """Return the references that were timed, or else what was timed in their place."""
+        names = {m.name: m.name for m in models}
+        names = {m.fallback_of: m.name for m in models if m.fallback_of} | names
+        present = tuple(names[name] for name in self.references if name in names)
+        return present or tuple(m.name for m in models[:1])
 
 
-def _remarks(name, row, steps):
-    if steps is not None and steps > 1:
+_KEPT = (
+    "partitions",
+    "load_ms",
+    "first_ms",
+    "peak_memory_bytes",
+    "kernels",
+    "control_of",
+    "fallback_of",
+)
+
+
+def _remarks(row, verdict):
+    """Yield what makes a row less certain."""
+    yield from verdict.remarks
+    if verdict.steps is not None and verdict.steps > 1:
         yield (
-            f"{name}: an output differs by {steps} steps of its quantisation from the same kind of "
+            f"an output differs by {verdict.steps} steps of its quantisation from the same kind of "
             f"kernels on this machine, where 0 or 1 is usual. Integer kernels of another processor "
             f"or version round otherwise; compare accuracies with mobile.verify."
         )
     if row.get("unseen"):
         yield (
-            f"{name}: benchmark_model gives no outputs, so nothing says whether the answers are "
-            f"right, and each time is the mean of a tenth of the runs. For both, use a Python on "
-            f"the device."
+            "benchmark_model gives no outputs, so nothing says whether the answers are right, and "
+            "each time is the mean of a tenth of the runs. For both, use a Python on the device."
         )
     if row.get("repeats") is False:
         yield (
-            f"{name}: the same input gave another output in the last round than in the first. "
-            f"If the model keeps no state, do not trust it on this device."
+            "the same input gave another output in the last round than in the first. If the model "
+            "keeps no state, do not trust it on this device."
         )
 
 
@@ -135,7 +158,7 @@ def _left_out(artifact, delegates):
     return dict(collections.Counter(outside).most_common())
 
 
-def wanted_outputs(expected, name):
+def wanted_outputs(expected: Mapping, name: str) -> list[np.ndarray]:
     """Return the right outputs, as the caller says."""
     if name not in expected:
         raise ValueError(

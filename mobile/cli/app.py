@@ -5,8 +5,13 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
+
+from mobile.conversion.quiet import quiet
+from mobile.lowering.targets import TARGETS
+from mobile.quantization import ENGINES, METHODS
 
 INSTALL = "pip install 'keras-se[mobile]'"
 
@@ -14,6 +19,8 @@ try:
     import typer
 except ImportError:
     sys.exit(f"keras-se: the command line needs the package typer. Install it with: {INSTALL}")
+
+from mobile.record import printable  # noqa: E402 - said above what is missing
 
 app = typer.Typer(
     name="keras-se",
@@ -24,17 +31,41 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def one_of(words: Iterable[str]) -> str:
+    """Say what an option can be.
+
+    >>> one_of(("keras", "tfmot", "none"))
+    'keras, tfmot or none'
+    """
+    *most, last = words
+    return f"{', '.join(most)} or {last}"
+
+
+#: What --se takes: `keras_se.PRESETS` and two more. A copy, since --help does not import Keras;
+#: a test compares the two.
+SE = ("default", "none", "paper", "mobile", "server", "mobilenet_v3", "efficientnet", "torchvision")
+SE += ("timm", "segmentation_models")
+
 Model = Annotated[Path, typer.Argument(help="A .keras file.")]
 Output = Annotated[Path, typer.Argument(help="The file to write.")]
 Data = Annotated[
-    Path | None, typer.Option(help="Folder of images. Default: the embedded handwritten digits.")
+    str | None,
+    typer.Option(help="Folder of images. Default: digits, the embedded handwritten ones."),
 ]
-Target = Annotated[str, typer.Option(help="Runtime to lower for: xnnpack, builtin, ethos-u, tflm.")]
+OwnData = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder of images like those that the model was trained on, or digits for the "
+        "embedded handwritten ones. There is no default."
+    ),
+]
+Target = Annotated[str, typer.Option(help=f"Runtime to lower for: {one_of(TARGETS)}.")]
 Images = Annotated[int, typer.Option(help="How many images to calibrate on.")]
-Method = Annotated[str, typer.Option(help="How ranges are found: mse, minmax, percentile.")]
-Engine = Annotated[str, typer.Option(help="Who trains the ranges' model: keras or tfmot.")]
+Method = Annotated[str, typer.Option(help=f"How ranges are found: {one_of(METHODS)}.")]
+Engine = Annotated[str, typer.Option(help=f"Who trains the ranges' model: {one_of(ENGINES)}.")]
 Seed = Annotated[int, typer.Option(help="Decides everything random.")]
-Se = Annotated[str, typer.Option(help="Squeeze-and-excitation: default, none, or a preset.")]
+Se = Annotated[str, typer.Option(help=f"Squeeze-and-excitation: {one_of(SE)}.")]
 Threads = Annotated[int, typer.Option(help="Threads of the runtime.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
@@ -69,32 +100,21 @@ def keras_command(function):
 
 def import_tensorflow():
     """Import TensorFlow without what it prints on the way."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+    with quiet():
         import tensorflow
 
         tensorflow.config.list_physical_devices()  # says now that it looks for a GPU
-        tensorflow.get_logger().setLevel("ERROR")
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+    tensorflow.get_logger().setLevel("ERROR")
 
 
-def refuse_existing(path, overwrite, suffix=None):
-    """Raise unless a file of that name may be written."""
+def refuse_existing(path: Path, overwrite: bool, suffix: str | None = None) -> None:
+    """Raise unless a file of that name may be written; asked before the work whose result it is."""
     if suffix is not None and path.suffix != suffix:
         raise ValueError(f"The file to write must end in {suffix}. Received: {path}. Rename it.")
-    if path.exists() and not overwrite:
-        raise ValueError(
-            f"The file to write must be new. Received: {path}, which exists. "
-            f"Choose another name, or pass --overwrite."
-        )
+    refuse_unwritable([path], overwrite)
 
 
-def refuse_unwritable(paths, overwrite):
+def refuse_unwritable(paths: Iterable[str | Path], overwrite: bool) -> None:
     """Raise unless all these files can be written; tried before the work whose result they hold."""
     paths = [Path(path) for path in paths]
     twice = {path for path in paths if [p.resolve() for p in paths].count(path.resolve()) > 1}
@@ -108,7 +128,11 @@ def refuse_unwritable(paths, overwrite):
             raise ValueError(
                 f"The file to write must not be a folder. Received: {path}. Name a file in it."
             )
-        refuse_existing(path, overwrite)
+        if path.exists() and not overwrite:
+            raise ValueError(
+                f"The file to write must be new. Received: {path}, which exists. "
+                f"Choose another name, or pass --overwrite."
+            )
         parent = next(each for each in path.absolute().parents if each.exists())
         try:
             with tempfile.TemporaryFile(dir=parent):
@@ -140,12 +164,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _show_warning(message, category, *where):
     if issubclass(category, UserWarning):  # the others are for developers
-        print(f"keras-se: {' '.join(str(message).split())}", file=sys.stderr)
+        print(f"keras-se: {_one_line(str(message))}", file=sys.stderr)
 
 
 def _usage(error):
     """Say what is wrong with the arguments, and what is known."""
     text = error.format_message().rstrip(".")
+    if "Did you mean" in text:
+        return text
     context = getattr(error, "ctx", None)
     commands = getattr(getattr(context, "command", None), "commands", None)
     if commands and "command" in text:
@@ -156,8 +182,17 @@ def _usage(error):
 def _fail(error, status=1):
     """Print an error as one line and exit."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    text = " ".join([*text.split(), *getattr(error, "__notes__", ())]) or type(error).__name__
+    text = _one_line(" ".join([text, *getattr(error, "__notes__", ())])) or type(error).__name__
     if isinstance(error, ImportError) and "pip install" not in text:
         text += f". Install what is missing with: {INSTALL}"
     print(f"keras-se: {text}", file=sys.stderr)
     sys.exit(status)
+
+
+def _one_line(text):
+    r"""Return a text without line ends, and without what a terminal would obey.
+
+    >>> _one_line("a file\n called \x1b[2J")
+    'a file called \\x1b[2J'
+    """
+    return printable(" ".join(text.split()))

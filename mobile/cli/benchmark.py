@@ -1,13 +1,18 @@
-"""The commands that measure: benchmark, lint, report."""
+"""The command that measures."""
 
+import contextlib
 import dataclasses
 import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from mobile.benchmarking.settings import INTERLEAVED, SINGLE_STREAM, Runtime, Schedule
 from mobile.cli import app
+from mobile.devices.agent.runtime import RUNTIMES
 
 Files = Annotated[
     list[str],
@@ -35,14 +40,20 @@ def benchmark(
     threads: Annotated[str, typer.Option(help="Threads of the runtime, such as 1 or 1,2,4.")] = "1",
     runs: Annotated[
         int | None,
-        typer.Option(help="Rounds, each of every model once. Default: 200, single-stream 1024."),
+        typer.Option(
+            help=f"Rounds, each of every model once. Default: {INTERLEAVED.runs}, single-stream "
+            f"{SINGLE_STREAM.runs}."
+        ),
     ] = None,
-    warmups: Annotated[int, typer.Option(help="Rounds before those, at least.")] = 20,
+    warmups: Annotated[
+        int, typer.Option(help="Rounds before those, at least.")
+    ] = INTERLEAVED.warmups,
     budget_s: Annotated[
         float | None, typer.Option(help="Begin no round after so many seconds and 50 rounds.")
-    ] = None,
+    ] = INTERLEAVED.budget_s,
     runtime: Annotated[
-        str | None, typer.Option(help="ai_edge_litert, tflite_runtime or tensorflow.")
+        str | None,
+        typer.Option(help=f"One of {', '.join(RUNTIMES)}. Default: the first that is there."),
     ] = None,
     kernels: Annotated[
         str, typer.Option(help="default (with delegate), builtin (without) or reference.")
@@ -53,14 +64,17 @@ def benchmark(
     ] = None,
     timeout: Annotated[
         float, typer.Option(help="Seconds that a model may take to load, or to run once.")
-    ] = 120.0,
+    ] = INTERLEAVED.timeout,
     python: Annotated[str | None, typer.Option(help="Python interpreter on the device.")] = None,
     benchmark_model: Annotated[
         Path | None, typer.Option(help="Native benchmark_model for an adb device without Python.")
     ] = None,
     scenario: Annotated[
         str | None,
-        typer.Option(help="single-stream: each model alone, 1,024 runs and 60 s at least, p90."),
+        typer.Option(
+            help=f"single-stream: each model alone, at least {SINGLE_STREAM.runs:,} runs and "
+            f"{SINGLE_STREAM.least_s:g} s, p90."
+        ),
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Build and time configurations of --network.")
@@ -86,66 +100,156 @@ def benchmark(
     overwrite: app.Overwrite = False,
 ):
     """Time .tflite files interleaved, on this machine or others; exit 1 if one gave no times."""
-    import mobile
-    from mobile.analysis import vela
-    from mobile.benchmarking import single_stream
-    from mobile.benchmarking.measurements import Measurement, Measurements
-    from mobile.record import write_files
-    from mobile.reporting import console, formats
+    from mobile.reporting import report
 
-    targets = {"json": export_json, "markdown": export_markdown, "csv": export_csv, "html": html}
-    targets = {kind: path for kind, path in targets.items() if path is not None}
-    app.refuse_unwritable(targets.values(), overwrite)
-    counts, shapes = _counts(threads), _shapes(shape)
-    if scenario not in (None, *single_stream.SCENARIOS):
-        raise ValueError(
-            f"`scenario` must be one of {', '.join(single_stream.SCENARIOS)}. "
-            f"Received: {scenario!r}. Leave it out to time the models in turn."
-        )
-    for accelerator in estimate or ():
-        vela.check(accelerator)
-    progress = console.Progress()
-    if compare:
-        known = _built(files, network, size, data, progress)
-        models, reference = known.pop("models"), reference or files[0]
-    else:
-        if network is not None or size is not None or data is not None:
-            raise ValueError(
-                "--network, --size and --data go with --compare. Received: one without. "
-                "Pass --compare and configurations such as mobile server, or leave it out."
-            )
-        models, reference, known = *named_files(files, reference), {}
-        for path in models.values():
-            if not path.exists():
-                raise ValueError(
-                    f"Every file must be there. Received: {path}, which is not. Check the path."
-                )
-    measured, warning = (), known.pop("warning", None)
-    estimates, failures = _estimated(models, estimate or (), progress)
-    places = device or ([] if estimate else ["local"])
-    if places:
-        options = {"device": places, "threads": counts, "warmups": warmups, "runtime": runtime}
-        options |= {"kernels": kernels, "shape": shapes, "timeout": timeout, "python": python}
-        options |= {"budget_s": budget_s, "benchmark_model": benchmark_model}
-        rounds = (1024 if scenario else 200) if runs is None else runs
-        many = f"{len(models)} model{'s' if len(models) > 1 else ''}"
-        with progress.stage(f"time {many} on {', '.join(places)}"):
-            if scenario:
-                found = single_stream.single_stream(models, rounds, **options)
-            else:
-                found = mobile.benchmark(models, runs=rounds, reference=reference, **options)
-        measured = tuple(Measurement(_noted(t, warning), **known) for t in found)
-    result = Measurements(measured, estimates, _now(), _versions(), failures)
-    write = {
-        "json": result.to_json,
-        "markdown": lambda: formats.to_markdown(result),
-        "csv": lambda: formats.to_csv(result),
-        "html": lambda: formats.to_html(result),
-    }
-    formats.show(result)  # first: it stands even where a file cannot be written
-    write_files({path: write[kind]() for kind, path in targets.items()})
+    exports = {"json": export_json, "markdown": export_markdown, "csv": export_csv, "html": html}
+    exports = {kind: path for kind, path in exports.items() if path is not None}
+    app.refuse_unwritable(exports.values(), overwrite)
+    schedule = SINGLE_STREAM if scenario else INTERLEAVED
+    schedule = dataclasses.replace(
+        schedule,
+        runs=schedule.runs if runs is None else runs,
+        warmups=warmups,
+        budget_s=budget_s,
+        timeout=timeout,
+    )
+    build = _build(compare, files, network, size, data)
+    models, reference = ({}, reference or files[0]) if build else _models(files, reference)
+    plan = Plan(
+        models,
+        reference,
+        build,
+        places=tuple(device or ([] if estimate else ["local"])),
+        schedule=schedule,
+        runtime=Runtime(runtime, kernels, _counts(threads), None, python, benchmark_model),
+        shape=_shapes(shape),
+        scenario=scenario,
+        accelerators=tuple(estimate or ()),
+    )
+    result = measured(plan)
+    report.publish(result, exports)
     if result.failed:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Build:
+    """What `--compare` builds: a network in several configurations."""
+
+    names: list[str]
+    network: str
+    size: int | None
+    data: Path | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command asks for, checked as far as it can be before anything is measured.
+
+    Args:
+        models: Name to path; empty where `build` makes them.
+        reference: Name of the one that ratios are taken to.
+        build: What to build.
+        places: Devices, as the user writes them.
+        schedule: How often the models are run.
+        runtime: What runs them.
+        shape: Shape of an input left open, or input name to shape.
+        scenario: None, or `single-stream`.
+        accelerators: What to estimate on.
+    """
+
+    models: Mapping[str, Path]
+    reference: str
+    build: Build | None
+    places: tuple[str, ...]
+    schedule: Schedule
+    runtime: Runtime
+    shape: tuple[int, ...] | dict | None
+    scenario: str | None
+    accelerators: tuple[str, ...]
+
+    def __post_init__(self):
+        from mobile.analysis import vela
+        from mobile.benchmarking.single_stream import SCENARIOS
+
+        if self.scenario not in (None, *SCENARIOS):
+            raise ValueError(
+                f"`scenario` must be one of {', '.join(SCENARIOS)}. "
+                f"Received: {self.scenario!r}. Leave it out to time the models in turn."
+            )
+        for accelerator in self.accelerators:
+            vela.check(accelerator)
+
+
+def measured(plan: Plan):
+    """Build, estimate and time what a plan says; return `Measurements`."""
+    from mobile.benchmarking.measurements import Measurement, Measurements
+    from mobile.progress import Progress
+
+    progress = Progress()
+    models, known, warning = plan.models, {}, None
+    if plan.build is not None:
+        models, known, warning = _built(plan.build, progress)
+    estimates, failures = _estimated(models, plan.accelerators, progress)
+    timed = tuple(
+        Measurement(_noted(timings, warning), **known)
+        for timings in (_timed(models, plan, progress) if plan.places else ())
+    )
+    return Measurements(timed, estimates, _now(), _versions(), failures)
+
+
+class _Incomplete(Exception):  # noqa: N818 - not an error
+    """Not all that was asked for was measured: such a stage gets no tick."""
+
+
+def _timed(models, plan, progress):
+    """Return one `Timings` a device and number of threads."""
+    import mobile
+    from mobile.benchmarking import single_stream
+
+    options = {"device": list(plan.places), "schedule": plan.schedule, "runtime": plan.runtime}
+    options |= {"shape": plan.shape}
+    found: Any = ()
+    many = f"{len(models)} model{'s' if len(models) > 1 else ''}"
+    with (
+        contextlib.suppress(_Incomplete),
+        progress.stage(f"time {many} on {', '.join(plan.places)}"),
+    ):
+        if plan.scenario:
+            found = single_stream.single_stream(models, **options)
+        else:
+            found = mobile.benchmark(models, reference=plan.reference, **options)
+        if any(timings.failures for timings in found):
+            raise _Incomplete
+    return found
+
+
+def _build(compare, files, network, size, data):
+    """Return what to build; None where the files are there."""
+    if compare and network is not None:
+        return Build(files, network, size, data)
+    if compare:
+        raise ValueError(
+            "--compare needs a network to configure. Received: none. "
+            "Pass --network, such as --network mobilenet_v3_small."
+        )
+    if any(given is not None for given in (network, size, data)):
+        raise ValueError(
+            "--network, --size and --data go with --compare. Received: one without. "
+            "Pass --compare and configurations such as mobile server, or leave it out."
+        )
+    return None
+
+
+def _models(files, reference):
+    """Return name to path, and the reference's name; every file must be there."""
+    models, reference = named_files(files, reference)
+    for path in models.values():
+        if not path.exists():
+            raise ValueError(
+                f"Every file must be there. Received: {path}, which is not. Check the path."
+            )
+    return models, reference
 
 
 def named_files(files, reference=None):
@@ -199,19 +303,16 @@ def _telling(place, places):
     return str(place)
 
 
-def _built(names, network, size, data, progress):
-    """Build what `--compare` names."""
-    if network is None:
-        raise ValueError(
-            "--compare needs a network to configure. Received: none. "
-            "Pass --network, such as --network mobilenet_v3_small."
-        )
+def _built(build, progress):
+    """Build the configurations; return the models, what is known of them, and a warning."""
     app.import_tensorflow()
     from mobile.pipeline import se_variants
 
-    with progress.stage(f"build {network} with {', '.join(names)}"):
-        models, made, title, warning = se_variants.build(names, network, size, data)
-    return {"models": models, "configurations": made, "title": title, "warning": warning}
+    with progress.stage(f"build {build.network} with {', '.join(build.names)}"):
+        models, made, title, warning = se_variants.build(
+            build.names, build.network, build.size, build.data
+        )
+    return models, {"configurations": made, "title": title}, warning
 
 
 def _estimated(models, accelerators, progress):
@@ -273,7 +374,6 @@ def _now():
 
 
 def _versions():
-    import contextlib
     from importlib import metadata
 
     with contextlib.suppress(metadata.PackageNotFoundError):

@@ -6,18 +6,22 @@ from typing import Annotated
 import typer
 
 from mobile.cli.app import (
-    Data,
     Engine,
     Images,
     Method,
     Model,
     Output,
     Overwrite,
+    OwnData,
     Seed,
     Target,
     keras_command,
+    one_of,
     refuse_existing,
 )
+from mobile.conversion.schemes import IO_TYPES, SCHEMES
+
+CALIBRATED = ("int8", "int16x8")
 
 
 @keras_command
@@ -28,8 +32,8 @@ def lower(model: Model, output: Output, target: Target = "xnnpack", overwrite: O
     from mobile.reporting import console
 
     refuse_existing(output, overwrite, ".keras")
-    lowered = mobile.lower(keras_files.load_model(model), target=target)
-    keras_files.save_model(lowered, output)
+    lowered = mobile.lower(keras_files.load(model), target=target)
+    keras_files.save(lowered, output, keras_files.class_names(model))
     console.show(f"{output}: {len(lowered.layers)} layers")
 
 
@@ -37,7 +41,7 @@ def lower(model: Model, output: Output, target: Target = "xnnpack", overwrite: O
 def quantize(
     model: Model,
     output: Output,
-    data: Data = None,
+    data: OwnData = None,
     images: Images = 200,
     method: Method = "mse",
     engine: Engine = "keras",
@@ -53,26 +57,32 @@ def quantize(
 ):
     """Calibrate a model, train it quantisation-aware, and write it."""
     import mobile
-    from mobile.pipeline import keras_files, training
+    from mobile.pipeline import keras_files, model_images, training
+    from mobile.progress import Progress
     from mobile.reporting import console, units
 
     refuse_existing(output, overwrite, ".h5" if engine == "tfmot" else ".keras")
-    float_model = keras_files.load_model(model)
-    size = keras_files.image_size(float_model)
-    calibration = mobile.data.load_images(data, size, images, seed)
+    model_images.named(data)  # before TensorFlow reads the model
+    if validation_split is not None and not epochs:
+        raise ValueError(
+            f"`validation_split` is for training. Received: validation_split={validation_split} "
+            f"with epochs=0, which calibrates alone. Leave it out, or pass --epochs."
+        )
+    float_model = keras_files.load(model)
+    calibration = model_images.load(float_model, model, data, images, seed)
     aware = mobile.quantize_aware(
         float_model, calibration=calibration, engine=engine, method=method, target=target
     )
     if epochs:
-        found = mobile.data.load(data, size, validation_split, seed)
-        with console.Progress().stage("quantisation-aware training", steps=True) as watch:
+        found = model_images.load_labelled(float_model, model, data, validation_split, seed)
+        with Progress().stage("quantisation-aware training", steps=True) as watch:
             training.train(
                 aware, found.x_train, found.y_train, epochs, batch, learning_rate, 0.0,
                 seed=seed, watch=watch,
             )  # fmt: skip
         outputs = training.predict(aware, found.x_test)
         console.show(f"accuracy {units.percent(training.accuracy(outputs, found.y_test))}")
-    keras_files.save_model(aware, output)
+    keras_files.save(aware, output, keras_files.class_names(model))
     console.show(f"{output}: ranges from {len(calibration)} images")
 
 
@@ -80,14 +90,16 @@ def quantize(
 def convert(
     model: Model,
     output: Output,
-    scheme: Annotated[
-        str, typer.Option(help="int8, float32, float16, weight_only, dynamic or int16x8.")
-    ] = "int8",
-    data: Data = None,
+    scheme: Annotated[str, typer.Option(help=f"{one_of(SCHEMES)}.")] = "int8",
+    data: OwnData = None,
     images: Images = 200,
     target: Target = "xnnpack",
-    input_type: Annotated[str, typer.Option(help="Input of an int8 file.")] = "int8",
-    output_type: Annotated[str, typer.Option(help="Output of an int8 file.")] = "int8",
+    input_type: Annotated[
+        str, typer.Option(help=f"Input of an int8 file: {one_of(IO_TYPES)}.")
+    ] = "int8",
+    output_type: Annotated[
+        str, typer.Option(help=f"Output of an int8 file: {one_of(IO_TYPES)}.")
+    ] = "int8",
     float_layers: Annotated[
         str, typer.Option(help="Layers of an int8 file to keep in float: a,b.")
     ] = "",
@@ -96,15 +108,19 @@ def convert(
 ):
     """Convert a model to .tflite; int8 lowers and calibrates on the way."""
     import mobile
-    from mobile.pipeline import keras_files
+    from mobile.pipeline import keras_files, model_images
     from mobile.reporting import console
 
     refuse_existing(output, overwrite, ".tflite")
-    keras_model = keras_files.load_model(model)
+    keras_model = keras_files.load(model)
     calibration = None
-    if scheme in ("int8", "int16x8") and not keras_files.is_quantized(keras_model):
-        size = keras_files.image_size(keras_model)
-        calibration = mobile.data.load_images(data, size, images, seed)
+    if scheme in CALIBRATED and not keras_files.is_quantized(keras_model):
+        calibration = model_images.load(keras_model, model, data, images, seed)
+    elif data is not None and scheme in SCHEMES:
+        raise ValueError(
+            f"`data` is to calibrate {one_of(CALIBRATED)} of a float model. Received: data={data} "
+            f"for scheme {scheme}, of {model}, which needs none. Leave out --data."
+        )
     artifact = mobile.convert(
         keras_model,
         scheme=scheme,
@@ -122,24 +138,26 @@ def convert(
 def verify(
     model: Model,
     artifact: Annotated[Path, typer.Argument(help="The .tflite made of it.")],
-    data: Data = None,
+    data: OwnData = None,
     images: Annotated[int, typer.Option(help="How many images to compare on.")] = 200,
     seed: Seed = 0,
 ):
-    """Compare a .tflite with its Keras model on the same images."""
+    """Compare a .tflite with its Keras model on the same images: of a test part, where one is."""
     import mobile
-    from mobile.pipeline import keras_files
+    from mobile.pipeline import keras_files, model_images
     from mobile.reporting import console
 
-    keras_model = keras_files.load_model(model)
-    pixels = mobile.data.load_images(data, keras_files.image_size(keras_model), images, seed)
-    console.show(str(mobile.verify(keras_model, mobile.Artifact.load(artifact), pixels)))
+    model_images.named(data)
+    made = mobile.Artifact.load(artifact)
+    keras_model = keras_files.load(model)
+    pixels = model_images.load(keras_model, model, data, images, seed, part="test")
+    console.show(str(mobile.verify(keras_model, made, pixels)))
 
 
 @keras_command
 def sensitivity(
     model: Model,
-    data: Data = None,
+    data: OwnData = None,
     images: Annotated[int, typer.Option(help="How many images to compare on.")] = 32,
     target: Target = "xnnpack",
     plot: Annotated[Path | None, typer.Option(help="A .png of it to write.")] = None,
@@ -148,15 +166,16 @@ def sensitivity(
 ):
     """Say what each layer costs when it alone is quantised, and when it alone is not."""
     import mobile
-    from mobile.pipeline import keras_files
+    from mobile.pipeline import keras_files, model_images
     from mobile.record import write_file
     from mobile.reporting import console, plots
 
     if plot is not None:
         refuse_existing(plot, overwrite, ".png")
-    keras_model = keras_files.load_model(model)
-    pixels = mobile.data.load_images(data, keras_files.image_size(keras_model), images, seed)
+    model_images.named(data)
+    keras_model = keras_files.load(model)
+    pixels = model_images.load(keras_model, model, data, images, seed)
     found = mobile.sensitivity(keras_model, pixels, target=target)
+    console.show(str(found))  # first: it stands even where the plot cannot be drawn
     if plot is not None:
         write_file(plot, plots.sensitivity(found))
-    console.show(str(found))

@@ -5,15 +5,14 @@ from typing import Annotated
 
 import typer
 
+from mobile.analysis.operator_support import ACCELERATORS
 from mobile.cli import app
 
 
 @app.command
 def lint(
     artifact: Annotated[Path, typer.Argument(help="Any .tflite file.")],
-    target: Annotated[
-        str, typer.Option(help="xnnpack, gpu, coreml, edgetpu, ethos-u, tflm or builtin.")
-    ] = "xnnpack",
+    target: Annotated[str, typer.Option(help=f"{app.one_of(ACCELERATORS)}.")] = "xnnpack",
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if any operator leaves the accelerator.")
     ] = False,

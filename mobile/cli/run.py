@@ -9,11 +9,14 @@ from mobile.cli.app import (
     Data,
     Engine,
     Method,
+    Se,
     Seed,
     Target,
     Threads,
     keras_command,
+    one_of,
 )
+from mobile.pipeline.training import AUGMENTATIONS
 
 
 @keras_command
@@ -22,20 +25,23 @@ def run(
     network: Annotated[str, typer.Option(help="A network of `keras-se models`.")] = (
         "mobilenet_v3_small"
     ),
-    se: Annotated[str, typer.Option(help="Squeeze-and-excitation of the mobile one.")] = "mobile",
+    se: Se = "mobile",
     reduction: Annotated[float | None, typer.Option(help="Change the preset's reduction.")] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of the images.")] = None,
     width: Annotated[float | None, typer.Option(help="Multiplies the channels.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Float training epochs.")] = None,
     qat_epochs: Annotated[
-        int | None, typer.Option(help="Quantisation-aware epochs; 0 calibrates alone.")
+        int | None, typer.Option(help="Quantisation-aware epochs, kept if they help; 0: none.")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Largest step size.")] = None,
     qat_learning_rate: Annotated[
         float | None, typer.Option(help="The same for quantisation-aware training.")
     ] = None,
-    augment: Annotated[str | None, typer.Option(help="none, shift or photo.")] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(help=f"{one_of(AUGMENTATIONS)}. Default: shift for the digits, else photo."),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Weights to start from, by layer name.")
     ] = None,
@@ -58,9 +64,36 @@ def run(
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
 ):
-    """Train, quantise, verify, time and report a network, its server twin, and one without SE."""
+    """Train, quantise, verify, time and report a network, one with server SE, and one without."""
     import mobile
-    from mobile.reporting import console
+    from mobile.progress import Progress
 
-    settings = {k: v for k, v in locals().items() if k not in ("mobile", "console")}
-    mobile.run(**settings, progress=console.Progress(), show=True)
+    mobile.run(
+        data=data,
+        output=output,
+        name=name,
+        overwrite=overwrite,
+        resume=resume,
+        progress=Progress(),
+        show=True,
+        network=network,
+        se=se,
+        reduction=reduction,
+        size=size,
+        width=width,
+        epochs=epochs,
+        qat_epochs=qat_epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        qat_learning_rate=qat_learning_rate,
+        augment=augment,
+        weights=weights,
+        engine=engine,
+        target=target,
+        method=method,
+        validation_split=validation_split,
+        strict=strict,
+        threads=threads,
+        runs=runs,
+        seed=seed,
+    )

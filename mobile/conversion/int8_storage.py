@@ -4,52 +4,51 @@ Both store the kernels of a float32 file in a quarter of the size, one scale per
 
     scale = max|kernel| / levels;  stored = round(kernel / scale)
 
-with the levels, 64 to 127, that `mobile.quantization.grids` finds.
+with the levels, 64 to 127, that `mobile.quantization.kernel_grids` finds. They work in place, on a
+file that `schema.unpack` opened.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from mobile import tflite
 from mobile.quantization import kernel_grids
 from mobile.tflite import schema
+from mobile.tflite.file import view
 
 _CHANNELS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0, "DEPTHWISE_CONV_2D": 3}
 _DYNAMIC = ("CONV_2D", "FULLY_CONNECTED")
 _SMALLEST = 1024  # elements; below it a kernel saves no space worth an error
 
 
-def dynamic(content: bytes) -> bytes:
+def dynamic(packed) -> None:
     """Let the convolutions of a float32 file compute in int8; all else stays in float.
 
     TFLiteConverter's dynamic range also takes depthwise convolutions, for which XNNPACK has no
     such kernel: MobileNetV3-Small is then slower than in float32. With convolutions alone it is
     faster. The runtime quantises each input as it comes, so no calibration is needed.
     """
-    packed = schema.unpack(content)
     tensors = packed.subgraphs[0].tensors
-    for kernel, axis in _kernels(content, _DYNAMIC):
+    for kernel, axis in _kernels(packed, _DYNAMIC):
         tensor = tensors[kernel.index]
         alone = sum(other.buffer == tensor.buffer for other in tensors) == 1
         _store(packed, tensor, kernel, axis, tensor.buffer if alone else None)
-    return schema.pack(packed)
 
 
-def weight_only(content: bytes) -> bytes:
+def weight_only(packed) -> None:
     """Store the kernels of a float32 file as int8, each behind a DEQUANTIZE of its own.
 
     XNNPACK takes those when the file is loaded, so that the model runs as fast as in float32. Of
     depthwise convolutions it does as well.
     """
-    packed, schema_ = schema.unpack(content), schema.load()
+    schema_ = schema.load()
     graph = packed.subgraphs[0]
     code = schema_.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema_.BuiltinOperator.DEQUANTIZE
     code.version = 5  # the first with a scale per channel
     packed.operatorCodes.append(code)
     unpacking = []
-    for kernel, axis in _kernels(content, _CHANNELS):
+    for kernel, axis in _kernels(packed, _CHANNELS):
         tensor = schema_.TensorT()
         tensor.name, tensor.hasRank = f"{kernel.name}/int8", True
         tensor.shape = np.array(kernel.shape, np.int32)
@@ -66,13 +65,12 @@ def weight_only(content: bytes) -> bytes:
     for index, buffer in enumerate(packed.buffers):
         if index not in used:
             buffer.data = None
-    return schema.pack(packed)
 
 
-def _kernels(content, operators):
+def _kernels(packed, operators):
     """The kernels worth storing, each once, with the axis of their channels."""
     found = {}
-    for operator in tflite.read(content).operators:
+    for operator in view(packed, 0).operators:
         kernel = operator.inputs[1] if operator.name in operators else None
         if kernel is None or not kernel.constant or kernel.dtype != "float32":
             continue

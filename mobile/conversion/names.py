@@ -1,46 +1,74 @@
-"""Operators and tensors named after the layers they came from."""
+"""Operators and tensors named after the layers they came from, in Keras's order."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-import keras
+import numpy as np
 
-from keras_se.graph import trace
-from mobile import tflite
+from keras_se.graph import Graph
+from mobile.quantization import range_plan
 from mobile.tflite import schema
+from mobile.tflite.file import view
 
 
-def name_after_layers(content, model):
-    """Rename inputs as in Keras, operators' outputs to layers, constants to `layer/kernel`."""
-    file = tflite.read(content)
-    name_in = _reader_of_names(model)
-    indices = file.subgraphs[0].input_indices
-    names = dict(zip(indices, (t.name.split(":")[0] for t in model.inputs), strict=True))
+def name_after_layers(packed, model, graph: Graph | None) -> None:
+    """Rename what the converter made, in place.
+
+    Inputs and outputs get Keras's names and Keras's order, operators' outputs the names of layers,
+    and constants `layer/kernel` and `layer/bias`.
+
+    Args:
+        packed: An unpacked file (`schema.unpack`).
+        model: The Keras or tf_keras model that was converted.
+        graph: The graph whose nodes the file's names count; None of a tf_keras model.
+    """
+    names = _name_border(packed, model, graph)
+    border = set(names.values())
+    name_in = _counted(graph, model) if graph is not None else _spelt(model)
+    file = view(packed, 0).subgraphs[0]
     for operator in file.operators:
         layer = next(filter(None, map(name_in, _parts(operator))), None)
         if layer is not None and operator.name in ("QUANTIZE", "DEQUANTIZE"):
-            layer = _door(operator, layer, file.subgraphs[0].border)
-        if layer is None or layer in names.values():
+            layer = _door(operator, layer, file.border)
+        if layer is None:
             continue
-        names[operator.outputs[0].index] = layer
+        if operator.outputs[0].index not in names:
+            # Before a last DEQUANTIZE, which makes the model's output, stands its layer in int8.
+            name = f"{layer}_int8" if layer in border else layer
+            if name in names.values():
+                continue
+            names[operator.outputs[0].index] = name
         if "CONV" not in operator.name and operator.name != "FULLY_CONNECTED":
             continue
         for tensor, part in zip(operator.inputs[1:], ("kernel", "bias"), strict=False):
             if tensor is not None and tensor.constant and tensor.index not in names:
                 names[tensor.index] = f"{layer}/{part}"
-    outputs = file.subgraphs[0].output_indices
-    if isinstance(model, keras.Model) and len(outputs) == 1 and outputs[0] not in names:
-        names[outputs[0]] = ends(model)[0].name  # which the converter names after nothing
-    packed = schema.unpack(content)
     for index, name in names.items():
         packed.subgraphs[0].tensors[index].name = name
-    return schema.pack(packed)
 
 
-def ends(model):
-    """The layers whose outputs are the model's."""
-    return [x for x in model.layers if any(x.output is tensor for tensor in model.outputs)]
+def _name_border(packed, model, graph):
+    """Put inputs and outputs into Keras's order; return their names by index of the tensor."""
+    (signature,) = packed.signatureDefs
+    names = {}
+    for side in ("inputs", "outputs"):
+        entries = getattr(signature, side)
+        wanted = [t.name.split(":")[0] for t in model.inputs]
+        if side == "outputs":
+            wanted = list(model.output_names)
+        elif graph is not None:
+            wanted = [ref.name for ref in graph.inputs]
+        said = [f"{side[:-1]}_{i}" for i in range(len(wanted))] if graph is not None else wanted
+        indices = {schema.text(entry.name): entry.tensorIndex for entry in entries}
+        ordered = [indices[name] for name in said]
+        names |= dict(zip(ordered, wanted, strict=True))
+        setattr(packed.subgraphs[0], side, np.array(ordered, np.int32))
+        if side == "inputs":
+            for entry in entries:
+                entry.name = names[entry.tensorIndex]
+    return names
 
 
 def _door(operator, layer, border):
@@ -58,27 +86,30 @@ def _parts(operator):
     return [part for tensor in tensors if tensor for part in tensor.name.split(";")]
 
 
-def _reader_of_names(model):
-    """A function from a converter's name to the layer it tells of, or None."""
-    if isinstance(model, keras.Model):
-        order = [node.name.removesuffix("_range") for node in trace(model).nodes]  # as `_trace`
+def _counted(graph, model) -> Callable[[str], str | None]:
+    """A function from the name `layer.N/...` to the lowered name of the N-th node, or None."""
+    names = range_plan.lowered_names(model)
+    order = [names.get(node.name, node.name) for node in graph.nodes]
 
-        def numbered(name):
-            found = re.search(r"\blayer\.(\d+)/", name)
-            return order[int(found[1])] if found else None
+    def name_in(name):
+        found = re.search(r"\blayer\.(\d+)/", name)
+        return order[int(found[1])] if found else None
 
-        return numbered
+    return name_in
+
+
+def _spelt(model) -> Callable[[str], str | None]:
+    """A function from the name of what a layer of a tfmot model made to the layer, or None."""
     # tfmot's wrappers and their layers are one model deeper.
     layers = [deep for layer in model.layers for deep in getattr(layer, "layers", [layer])]
     known = {layer.name.removeprefix("quant_") for layer in layers}
-    return lambda name: _layer_in(name, known)
 
+    def name_in(name):  # such as 'model_1/quant_stem_1/convolution'
+        for part in name.replace("quant_", "").split("/"):
+            stem = part.rpartition("_")[0] if part.rpartition("_")[2].isdigit() else part
+            for candidate in (part, stem):
+                if candidate in known:
+                    return candidate
+        return None
 
-def _layer_in(name, known):
-    """The layer in a name such as 'model_1/quant_stem_1/convolution'."""
-    for part in name.replace("quant_", "").split("/"):
-        stem = part.rpartition("_")[0] if part.rpartition("_")[2].isdigit() else part
-        for candidate in (part, stem):
-            if candidate in known:
-                return candidate
-    return None
+    return name_in

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from mobile import devices, lowering, quantization, tflite
+from mobile import devices, tflite
 from mobile.conversion.agreement import Agreement, Blame
-from mobile.quantization import keras_engine, range_plan
+from mobile.lowering import lower
+from mobile.quantization import calibration_images, classes, keras_engine, range_plan
 from mobile.quantization.channel_weights import importances
 from mobile.quantization.functions_behind import function_behind
 from mobile.record import Record
@@ -40,54 +41,60 @@ class OperatorCheck(Record):
     share_off: float
 
 
-def verify(model, artifact, images, labels=None, blame=False) -> Agreement:
+def verify(model, artifact, images, labels=None, blame: bool = False) -> Agreement:
     """Compare a .tflite with the Keras model it came from, on the same images.
 
     Args:
         model: The original, lowered or quantisation-aware model.
         artifact: An `Artifact`, the bytes of a .tflite, or a path; or another form of the model,
             lowered or quantisation-aware, which is then called `candidate`.
-        images: As the Keras model takes them (pixels, where it preprocesses itself).
-        labels: Class indices, for the accuracy of each side; of a segmentation model, masks.
+        images: An array as the Keras model takes it (pixels, where it preprocesses itself); of a
+            model with several inputs a list of arrays, or a dictionary by the input's name.
+        labels: Class numbers `(count,)` or `(count, 1)`, for the accuracy of each side; of a
+            segmentation model, masks `(count, height, width)`, where 255 and -1 are not counted.
         blame: Whether to compare every layer too, and look for pitfalls inside (int8 files).
             Signal-to-noise is weighed by channel with what the next convolution makes of it.
 
     Returns:
-        An `Agreement`; several outputs count together, and the first one has the classes.
+        An `Agreement`; several outputs count together, and the first one has the classes. One
+        channel alone says yes above 0.5, or above 0 where outputs leave 0 to 1.
+
+    Raises:
+        ValueError: Images, answers or labels are not what they must be, such as NaN or strings.
     """
     is_keras = hasattr(artifact, "predict")
     artifact = artifact if is_keras else _artifact(artifact)
-    images, labels = np.asarray(images), None if labels is None else np.asarray(labels)
-    if len(images) == 0 or (labels is not None and len(labels) != len(images)):
+    images, names = _columns(model, images), calibration_images.input_names(model)
+    if len(images[0]) == 0 or (labels is not None and len(labels) != len(images[0])):
         raise ValueError(
-            f"Verification needs images, and a label for each if any. Received: {len(images)} "
+            f"Verification needs images, and a label for each if any. Received: {len(images[0])} "
             f"images, {'no' if labels is None else len(labels)} labels. Pass as many of both."
         )
     truth = _predict(model, images)
     if is_keras:
-        answers = _predict(artifact, images)
+        answers, candidate = _predict(artifact, images), "candidate"
     else:
-        raw = devices.predict(artifact, artifact.prepare(images))
-        answers = [spec.dequantize(y) for spec, y in zip(artifact.outputs, raw, strict=True)]
+        answers, candidate = _answers(artifact, dict(zip(names, images, strict=True))), "tflite"
+    _check_finite(model.name, truth)
+    _check_finite(f"the {candidate}", answers)
     answers = _in_order(answers, truth)
     differences = np.concatenate(
         [np.abs(t - a).reshape(-1) for t, a in zip(truth, answers, strict=True)]
     )
-    classes, answered = truth[0].argmax(axis=-1), answers[0].argmax(axis=-1)
-    accuracy, candidate = None, "candidate" if is_keras else "tflite"
+    answered, accuracy = [classes.classes_of(side[0]) for side in (truth, answers)], None
     if labels is not None:
-        accuracy = {
-            "keras": float((classes == labels).mean()),
-            candidate: float((answered == labels).mean()),
-        }
-    layers, pitfalls = (), tuple(image_pitfalls(images))
+        labels = classes.checked_labels(labels, truth[0])
+        keras_side, other = (classes.accuracy(each, labels) for each in answered)
+        accuracy = {"keras": keras_side, candidate: other}
+    layers, pitfalls = (), tuple(said for each in images for said in image_pitfalls(each))
     if blame and not is_keras:
-        inside = _Inside(artifact, images[:_FEW])
-        layers = inside.blame(_float_model(model), images[:_FEW])
+        few = [column[:_FEW] for column in images]
+        inside = _Inside(artifact, _for_file(artifact, dict(zip(names, few, strict=True))))
+        layers = inside.blame(_float_model(model), few)
         pitfalls += tuple(inside.pitfalls())
     return Agreement(
-        images=len(images),
-        top1_agreement=float((classes == answered).mean()),
+        images=len(images[0]),
+        top1_agreement=float((answered[0] == answered[1]).mean()),
         worst_abs=float(differences.max()),
         mean_abs=float(differences.mean()),
         accuracy=accuracy,
@@ -97,7 +104,9 @@ def verify(model, artifact, images, labels=None, blame=False) -> Agreement:
     )
 
 
-def check_operators(model, artifact, images, kernels="reference") -> tuple[OperatorCheck, ...]:
+def check_operators(
+    model: keras.Model, artifact, images, kernels: str = "reference"
+) -> tuple[OperatorCheck, ...]:
     """Feed each operator's own int8 inputs to the Keras layers it stands for, and compare.
 
     Expect `worst_levels` of at most 1: both round the same sum, in another order. Known to be
@@ -111,9 +120,11 @@ def check_operators(model, artifact, images, kernels="reference") -> tuple[Opera
     """
     keras_engine.check_quantized(model)
     artifact = _artifact(artifact)
-    inside = _Inside(artifact, np.asarray(images), kernels)
-    entry = _entry_tensors(model)
-    known = {layer.name: layer.output for layer in model.layers}
+    names = calibration_images.input_names(model)
+    images = dict(zip(names, _columns(model, images), strict=True))
+    inside = _Inside(artifact, _for_file(artifact, images), kernels)
+    known, ranged = _by_lowered_name(model)
+    entry = {name: ranged[point] for name, point in range_plan.read_plan(model).inputs.items()}
     checks = []
     for operator in inside.file.operators:
         output = operator.outputs[0]
@@ -123,8 +134,8 @@ def check_operators(model, artifact, images, kernels="reference") -> tuple[Opera
         if not output.scales:  # a layer in float
             continue
         sources = list(dict.fromkeys(reads))
-        symbols = [entry.get(t.name, _ranged(known, t.name)) for t in sources]
-        part = keras.Model(symbols, _ranged(known, output.name))
+        symbols = [entry.get(t.name, ranged.get(t.name, known[t.name])) for t in sources]
+        part = keras.Model(symbols, ranged.get(output.name, known[output.name]))
         values = [keras.ops.convert_to_tensor(inside.real(t)) for t in sources]
         expected = keras.ops.convert_to_numpy(part(values, training=False))
         got = inside.real(output).reshape(expected.shape)
@@ -158,15 +169,13 @@ def image_pitfalls(images) -> list[str]:
 class _Inside:
     """The tensors inside an int8 file on some images."""
 
-    def __init__(self, artifact, images, kernels="builtin"):
+    def __init__(self, artifact, prepared, kernels="builtin"):
         self.file = tflite.read(artifact)
         floats = [op.outputs[0].name for op in self.file.operators if op.dtype == "float32"]
         if len(floats) < len(self.file.operators):  # but for layers in float
             tflite.check_int8(self.file, allow_float_io=True, float_layers=floats)
-        prepared = artifact.prepare(images)
-        self._values = {
-            int(k): v for k, v in devices.activations(artifact, prepared, "all", kernels).items()
-        }
+        found = devices.activations(artifact, prepared, "all", kernels)
+        self._values = {int(k): v for k, v in found.items()}
         inputs = prepared if isinstance(prepared, list) else [prepared]
         self._values.update(zip(self.file.subgraphs[0].input_indices, inputs, strict=True))
 
@@ -189,7 +198,7 @@ class _Inside:
         truths = floats.predict(images, verbose=0, batch_size=_FEW)
         truths = truths if isinstance(truths, list) else [truths]
         plan = range_plan.read_plan(model)
-        weights = importances(model, plan, [np.asarray(images, np.float32)])
+        weights = importances(model, plan, images)
         ratios: dict[str, float] = {}
         rows, worst = [], (0.0, None, 0.0)
         for operator, truth in zip(operators, truths, strict=True):
@@ -246,32 +255,76 @@ def _dead_channels(operator) -> int:
     return int((np.abs(values.reshape(len(values), -1)).max(axis=1) == 0).sum())
 
 
-def _ranged(known, name):
-    return known.get(f"{name}_range", known[name])
-
-
-def _entry_tensors(model):
-    """By the file's input name: the fake-quantised tensor that the file's input stands for."""
-    known = {layer.name: layer.output for layer in model.layers}
-    plan = range_plan.read_plan(quantization.strip(model)[0])
-    return {name: known[f"{point}_range"] for name, point in plan.inputs.items()}
+def _by_lowered_name(model):
+    """What the layers of a quantisation-aware model make, before and after it is rounded."""
+    names = range_plan.lowered_names(model)
+    rounds = {x.name for x in model.layers if isinstance(x, keras_engine.FakeQuantize)}
+    made = [(names[layer.name], layer.output, layer.name in rounds) for layer in model.layers]
+    known = {name: tensor for name, tensor, rounded in made if not rounded}
+    return known, {name: tensor for name, tensor, rounded in made if rounded}
 
 
 def _float_model(model):
-    if keras_engine.is_quantized(model):
-        return quantization.strip(model)[0]
-    return lowering.lower(model)
+    return keras_engine.strip(model)[0] if keras_engine.is_quantized(model) else lower(model)
+
+
+def _columns(model, images):
+    """Images as one array per input of a Keras model."""
+    names = calibration_images.input_names(model)
+    if isinstance(images, list) and len(names) == 1:
+        images = np.asarray(images)
+    found = calibration_images.columns(images, names)
+    if found is None:
+        raise TypeError(
+            f"Images must be an array, or one for each of the inputs {', '.join(names)}. "
+            f"Received: {type(images).__name__}. Put the batches together with numpy.concatenate."
+        )
+    for name, column in zip(names, found, strict=True):
+        if column.dtype.kind == "f" and not np.isfinite(column).all():
+            raise ValueError(
+                f"Images must be finite. Received: NaN or infinity in an array of shape "
+                f"{column.shape} for input {name!r}. Look at how the images were scaled."
+            )
+    return found
+
+
+def _for_file(artifact, images):
+    """What a file takes of images by the input's name, whatever the order of its inputs."""
+    specs = artifact.inputs
+    if len(specs) == 1:
+        return artifact.prepare(*images.values())
+    said = [spec.name.removeprefix("serving_default_").split(":")[0] for spec in specs]
+    if set(said) != set(images):
+        raise ValueError(
+            f"The inputs of file and model must have the same names. Received: "
+            f"{', '.join(said)} for {', '.join(images)}. Pass the model it was converted from."
+        )
+    return artifact.prepare([images[name] for name in said])
+
+
+def _answers(artifact, images):
+    raw = devices.predict(artifact, _for_file(artifact, images))
+    return [spec.dequantize(y) for spec, y in zip(artifact.outputs, raw, strict=True)]
+
+
+def _check_finite(name, outputs):
+    for number, values in enumerate(outputs):
+        bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if bad.any():
+            raise ValueError(
+                f"Answers must be finite to be compared. Received: NaN or infinity from {name}, in "
+                f"output {number} for {bad.sum()} of {len(values)} images. Look for NaN in the "
+                "weights, and for values too large for the file's dtype."
+            )
 
 
 def _predict(model, images, batch=64):
     """Outputs of a Keras model as a list; eagerly, since a graph costs seconds to trace."""
-    inputs = images if isinstance(images, list | tuple) else [images]
     parts = []
-    for start in range(0, len(inputs[0]), batch):
-        given = [np.asarray(x[start : start + batch], np.float32) for x in inputs]
-        predicted = model(given[0] if len(given) == 1 else given, training=False)
-        predicted = list(predicted.values()) if isinstance(predicted, dict) else predicted
-        predicted = predicted if isinstance(predicted, list | tuple) else [predicted]
+    for start in range(0, len(images[0]), batch):
+        given = [np.asarray(x[start : start + batch], np.float32) for x in images]
+        given = keras.tree.pack_sequence_as(model.input, given) if len(given) > 1 else given[0]
+        predicted = keras.tree.flatten(model(given, training=False))
         parts.append([np.asarray(p, np.float32) for p in predicted])
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 

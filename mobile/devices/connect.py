@@ -1,13 +1,13 @@
 """From a word of the user to a device."""
 
-from mobile.devices import adb
+from mobile.devices.adb import AdbDevice
+from mobile.devices.base import Device
 from mobile.devices.local import LocalDevice
 from mobile.devices.native import NativeDevice
-from mobile.devices.remote import RemoteDevice
 from mobile.devices.ssh import SshDevice
 
 
-def connect(device="local", python=None, benchmark_model=None):
+def connect(device: str | Device = "local", python=None, benchmark_model=None) -> Device:
     """Return the device of that name; a device object is returned as it is.
 
     Args:
@@ -30,7 +30,15 @@ def connect(device="local", python=None, benchmark_model=None):
     if kind == "ssh" and rest:
         return SshDevice(rest, python or "python3")
     if kind == "adb":
-        return connect_adb(rest or None, python, benchmark_model)
+        if benchmark_model is None:
+            return AdbDevice(rest or None, python or "python3")
+        if python is None:
+            return NativeDevice(rest or None, benchmark_model)
+        raise ValueError(
+            f"A device must be measured by Python or by `benchmark_model`. Received: "
+            f"python={str(python)!r} and benchmark_model={str(benchmark_model)!r}. Give one of "
+            f"them."
+        )
     if device != "local":
         raise ValueError(
             f"A device must be one of: local, ssh:[user@]host[:port], adb, adb:SERIAL. "
@@ -38,23 +46,3 @@ def connect(device="local", python=None, benchmark_model=None):
             f"`run(job, files, update=None)`."
         )
     return LocalDevice(python) if python else LocalDevice()
-
-
-def connect_adb(serial=None, python=None, native=None):
-    """Return the device of a serial number, or the only one there is.
-
-    Args:
-        serial: As `adb devices` lists it.
-        python: Interpreter there, such as Termux's.
-        native: Path of a `benchmark_model` made for the device, to use in place of Python.
-    """
-    if native is not None and python is not None:
-        raise ValueError(
-            f"A device must be measured by Python or by `benchmark_model`. Received: "
-            f"python={python!r} and benchmark_model={str(native)!r}. Give one of them."
-        )
-    if native is not None:
-        return NativeDevice(serial, native)
-    command = [*adb.command(serial), "shell", "-T", "-e", "none"]
-    advice = f"{adb.ADVICE} Without a Python there, give `benchmark_model`."
-    return RemoteDevice(adb.name_of(serial), command, python or "python3", advice)

@@ -1,19 +1,21 @@
-"""Where an agent runs. A device takes a job and its files, and gives back the agent's answer.
+"""What one file does on a device: its outputs, the tensors inside it, its partitions.
 
-A device has a `name` and one method, `run(job, files, update=None) -> Answer`; all else here is
-built on that, so another way to reach a machine is another small class.
+All is built on `Device.run`, so another way to reach a machine is another small class.
 """
 
 import io
 
 import numpy as np
 
-from mobile.devices import agent
+from mobile.devices.agent.runtime import KERNELS
+from mobile.devices.base import Device
 from mobile.devices.connect import connect
 from mobile.tflite.content import content_of
 
 
-def predict(content, inputs, kernels="default", device="local"):
+def predict(
+    content, inputs, kernels: str = "default", device: str | Device = "local"
+) -> list[np.ndarray]:
     """Return the model's raw outputs, a list of arrays, for raw inputs of its own dtype.
 
     Args:
@@ -30,7 +32,9 @@ def predict(content, inputs, kernels="default", device="local"):
     return [arrays[index] for index in arrays]
 
 
-def activations(content, inputs, tensors="all", kernels="builtin", device="local"):
+def activations(
+    content, inputs, tensors="all", kernels: str = "builtin", device: str | Device = "local"
+) -> dict[int, np.ndarray]:
     """Return raw tensors inside the model by index, as `tflite.read` counts them.
 
     A delegate keeps its tensors to itself, so `kernels` must be `"builtin"` or `"reference"`.
@@ -60,7 +64,7 @@ def _run_predict(content, inputs, kernels, device, tensors):
     return {int(index): answer.array(name) for index, name in names.items()}
 
 
-def probe(content, inputs=None, kernels="default", device="local"):
+def probe(content, inputs=None, kernels: str = "default", device: str | Device = "local") -> dict:
     """Load the model in a process of its own; return what the agent found out about it.
 
     The dictionary holds `partitions` (None if the runtime does not tell), `delegates` (a list of
@@ -75,7 +79,7 @@ def probe(content, inputs=None, kernels="default", device="local"):
     return {**result["models"]["model"], **{k: v for k, v in result.items() if "runtime" in k}}
 
 
-def partitions(content, device="local"):
+def partitions(content, device: str | Device = "local") -> int | None:
     """Return how many pieces of the model the runtime's delegate takes; None if it does not tell.
 
     Raises:
@@ -84,7 +88,7 @@ def partitions(content, device="local"):
     return probe(content, device=device)["partitions"]
 
 
-def pack(name, content, inputs, prefix="0"):
+def pack(name: str, content, inputs, prefix: str = "0") -> tuple[dict, dict[str, bytes]]:
     """Return a job's entry for one model, and the files that go with it."""
     entry = {"name": name, "file": f"{prefix}.tflite", "inputs": []}
     files = {entry["file"]: content_of(content)}
@@ -97,9 +101,9 @@ def pack(name, content, inputs, prefix="0"):
 
 
 def _known(kernels):
-    if kernels not in agent.KERNELS:
+    if kernels not in KERNELS:
         raise ValueError(
-            f"`kernels` must be one of {', '.join(agent.KERNELS)}. Received: {kernels!r}. "
+            f"`kernels` must be one of {', '.join(KERNELS)}. Received: {kernels!r}. "
             f"For what a user's program runs, pass 'default'."
         )
     return kernels

@@ -1,11 +1,13 @@
 """This machine."""
 
+import os
 import pathlib
 import sys
 import tempfile
 
-from mobile.devices import agent
-from mobile.devices.base import Answer, checked
+from mobile.devices import archive
+from mobile.devices.agent.supervisor import Supervisor
+from mobile.devices.base import LIMIT_S, Answer, checked
 
 
 class LocalDevice:
@@ -18,23 +20,20 @@ class LocalDevice:
 
     name = "local"
 
-    def __init__(self, python=sys.executable, timeout_s=1800):
-        self.python, self.timeout_s = str(python), timeout_s
+    def __init__(self, python=sys.executable, timeout_s: float = LIMIT_S):
+        self.python, self.timeout_s = os.path.expanduser(str(python)), timeout_s
 
-    def run(self, job, files, update=None):
-        """Do a job in new processes and a new folder, which is gone afterwards.
-
-        Args:
-            job: As the agent says.
-            files: Name to content of the files that it names.
-            update: Called with the `Answer` so far after every step.
+    def run(self, job, files, update=None) -> Answer:
+        """Do a job in new processes and a new folder, which is gone afterwards; see `Device.run`.
 
         Raises:
             AgentError: The agent reported an error, died, or took too long.
         """
         job = {"limit_s": self.timeout_s, **job}
-        with tempfile.TemporaryDirectory(prefix="keras-se-") as folder:
-            folder = pathlib.Path(folder)
+        with tempfile.TemporaryDirectory(prefix="keras-se-") as place:
+            agent, folder = pathlib.Path(place, archive.FILE_NAME), pathlib.Path(place, "job")
+            agent.write_bytes(archive.archive())
+            folder.mkdir()
             for name, content in files.items():
                 (folder / name).write_bytes(content)
 
@@ -46,5 +45,5 @@ class LocalDevice:
                 if update:
                     update(answer(result))
 
-            command = [self.python, agent.__file__]
-            return checked(answer(agent.Supervisor(job, str(folder), command, publish).run()))
+            command = [self.python, str(agent)]
+            return checked(answer(Supervisor(job, str(folder), command, publish).run()))

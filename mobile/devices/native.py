@@ -6,10 +6,16 @@ import re
 import shlex
 import tempfile
 
-from mobile.devices import adb, agent, benchmark_model
-from mobile.devices.base import AgentError, Answer
+from mobile.devices import adb, benchmark_model
+from mobile.devices.agent.cache import LIMIT_DAYS
+from mobile.devices.agent.interleaving import order_of
+from mobile.devices.agent.job import TIMEOUT_S, kernels_of, row_name
+from mobile.devices.agent.machine import cpu_name
+from mobile.devices.agent.supervisor import last_words
+from mobile.devices.base import LIMIT_S, AgentError, Answer
 
 _BLOCKS = 10  # the native tool tells means only: so many means a model
+_PLACES = ("/data/local/tmp", "/tmp")
 
 
 class NativeDevice:
@@ -24,21 +30,17 @@ class NativeDevice:
         timeout_s: How long a job may take, unless it says so itself.
     """
 
-    def __init__(self, serial, native, timeout_s=1800):
-        self.name, self.native, self.timeout_s = (
-            adb.name_of(serial),
-            pathlib.Path(native),
-            timeout_s,
-        )
-        self.adb = adb.command(serial)
+    def __init__(self, serial: str | None, native, timeout_s: float = LIMIT_S):
+        self.name, self.adb = adb.name_of(serial), adb.command(serial)
+        self.native, self.timeout_s = pathlib.Path(native).expanduser(), timeout_s
         if not self.native.is_file():
             raise ValueError(
                 f"`benchmark_model` must be a file on this machine. Received: {str(native)!r}. "
                 f"Build it from LiteRT's tflite/tools/benchmark for the device's processor."
             )
 
-    def run(self, job, files, update=None):
-        """Do a benchmark job; the same as `LocalDevice.run`.
+    def run(self, job, files, update=None) -> Answer:
+        """Do a benchmark job; see `Device.run`.
 
         Raises:
             AgentError: The connection fails, or the job is another.
@@ -54,66 +56,62 @@ class NativeDevice:
         try:
             self._measure(job, files, result, tell)
         except AgentError as error:
-            error.partial = Answer(result, {})
-            raise
+            answer = Answer(result, {})
+            raise AgentError(error.reason, error.stage, error.model, answer) from None
         return Answer(result, {})
 
     def _measure(self, job, files, result, tell):
-        threads = job.get("threads", 1)
+        threads = job.get("threads") or 1
         folder = self._folder()
         tool = self._send(folder, self.native.read_bytes())
-        self._shell(f"chmod 755 {folder}/{tool}")
+        self._shell(f"chmod 700 {folder}/{tool}")
         result["conditions"] = said = self._conditions(threads)
         said["runtime_version"] = f"sha256 {tool[:12]}"
         start = f"cd {folder} && " + self._pinned(said, threads) + f"./{tool} "
 
-        def run(model, runs, profile=False):
-            kernels = model.get("kernels") or job.get("kernels", "default")
-            graph = self._send(folder, files[model["file"]])
+        def run(model, graph, runs, profile=False):
             shapes = dict(zip(model.get("input_names", ()), model.get("shape", ()), strict=True))
             words = benchmark_model.arguments(
-                graph, runs, job["warmups"], threads, kernels, profile, shapes
+                graph, runs, job["warmups"], threads, kernels_of(model, job), profile, shapes
             )
-            limit = (job.get("timeout_s") or 120) * (runs + job["warmups"] + 2)
+            limit = (job.get("timeout_s") or TIMEOUT_S) * (runs + job["warmups"] + 2)
             return self._tool(start + shlex.join(words), min(limit, self.timeout_s))
 
-        names = {}
+        rows, entries = result["models"], {}
         for model in job["models"]:
-            found, reason = run(model, _BLOCKS, profile=True)
-            if reason:
+            graph = self._send(folder, files[model["file"]])
+            found, reason = run(model, graph, _BLOCKS, profile=True)
+            if found is None:
                 failure = {"name": model["name"], "stage": "run", "message": reason}
                 result["failures"].append(failure)
             else:
-                names[model["name"]] = model
+                entries[model["name"]] = model, graph
                 del found["mean_ms"]
-                row = {"of": model["name"], "kernels": job.get("kernels", "default"), "outputs": {}}
-                row |= {"unseen": True, "delegates": None, "times_ms": [], **found}
-                result["models"][model["name"]] = row
+                row = {"of": model["name"], "fallback_of": None, "control_of": None}
+                row |= {"kernels": kernels_of(model, job), "outputs": {}, "unseen": True}
+                rows[model["name"]] = {**row, "delegates": None, "times_ms": [], **found}
             tell()
-        if job.get("control") and names:
-            control = job["control"] if job["control"] in names else next(iter(names))
-            twin = f"{control} (again)"
-            names[twin] = names[control]
-            result["models"][twin] = {
-                **result["models"][control],
-                "control_of": control,
-                "times_ms": [],
-            }
-        for turn in range(_BLOCKS):
-            first = turn // 2 % len(names) if names else 0
-            order = [*names][first:] + [*names][:first]
-            for name in order if turn % 2 == 0 else order[::-1]:
-                if name not in names:
+        if job.get("control") and entries:
+            control = job["control"] if job["control"] in entries else next(iter(entries))
+            twin = row_name(control, "again", [model["name"] for model in job["models"]])
+            entries[twin] = entries[control]
+            rows[twin] = {**rows[control], "control_of": control, "times_ms": []}
+        for turn in range(_BLOCKS if entries else 0):
+            for name in order_of(turn, entries):
+                if name not in entries:
                     continue
-                found, reason = run(names[name], max(1, -(-job["runs"] // _BLOCKS)))
-                if reason:
-                    of = result["models"][name]["of"]
+                model, graph = entries[name]
+                found, reason = run(model, graph, max(1, -(-job["runs"] // _BLOCKS)))
+                if found is None:
+                    of = rows[name]["of"]
                     result["failures"].append({"name": of, "stage": "time", "message": reason})
-                    for gone in [n for n, row in result["models"].items() if row["of"] == of]:
-                        del names[gone], result["models"][gone]
+                    for gone in [n for n in entries if rows[n]["of"] == of]:
+                        del entries[gone], rows[gone]
                 else:
-                    result["models"][name]["times_ms"].append(found["mean_ms"])
+                    rows[name]["times_ms"].append(found["mean_ms"])
             tell()
+            if not entries:
+                break
 
     def _tool(self, command, limit_s):
         """Run the tool; return what it says, or why it says nothing."""
@@ -125,7 +123,7 @@ class NativeDevice:
             return found, None
         if done.returncode == 124:
             return None, f"took longer than {limit_s:g} s"
-        words = agent.last_words(done.stdout.replace("INFO: ", "").encode())
+        words = last_words(done.stdout.replace("INFO: ", "").encode())
         return None, f"benchmark_model left with status {done.returncode}: {words}"
 
     def _shell(self, line, limit_s=60):
@@ -142,25 +140,49 @@ class NativeDevice:
         return done
 
     def _folder(self):
-        """Return a folder on the device for files by their fingerprints, made where missing."""
-        for base in ("/data/local/tmp", "/tmp"):
-            if self._shell(f"test -w {base} && mkdir -p {base}/keras-se/native").returncode == 0:
-                return f"{base}/keras-se/native"
-        raise AgentError(f"{self.name} must have a writable /data/local/tmp.", "connect")
+        """Return a folder on the device that only we can write to, made where it is missing."""
+        user = self._shell("id -u").stdout.strip()
+        # As `ls -l` shows it: no link, of this user, and not for others to write to.
+        ours = re.compile(rf"d.{{4}}-..-.\S*\s+\d+\s+{re.escape(user)}\s")
+        for base in _PLACES:
+            folder = f"{base}/keras-se-{user}"
+            if ours.match(
+                self._shell(f"mkdir -m 700 {folder} 2>/dev/null; ls -ldn {folder}").stdout
+            ):
+                old = f"-type f -mtime +{LIMIT_DAYS} -name '{'[0-9a-f]' * 64}*'"
+                self._shell(f"find {folder} {old} -exec rm -f {{}} +")
+                return folder
+        raise AgentError(
+            f"{self.name} must have a writable {_PLACES[0]}. Received: none, or one with a "
+            f"keras-se-{user} that is not this user's alone. Remove that.",
+            "connect",
+        )
 
     def _send(self, folder, content):
-        """Put a file into the folder if it is not there; return its name."""
+        """Put a file into the folder if it is not there as it should be; return its name."""
         name = hashlib.sha256(content).hexdigest()
-        size = self._shell(f"wc -c < {folder}/{name}").stdout.strip()
-        if size != str(len(content)):
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(content)
-                file.flush()
-                done = adb.run([*self.adb, "push", file.name, f"{folder}/{name}"], 600)
-            if done.returncode:
-                said = (done.stderr or done.stdout).strip()
-                raise AgentError(f"{self.name} must take files. Received: {said}.", "connect")
-        return name
+        path = f"{folder}/{name}"
+        if self._sha256(path) == name:
+            return name
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            done = adb.run([*self.adb, "push", file.name, f"{path}.part"], 600)
+        if done.returncode == 0 and self._sha256(f"{path}.part") in (name, None):
+            done = self._shell(f"mv -f {path}.part {path}")
+            if done.returncode == 0:
+                return name
+        self._shell(f"rm -f {path}.part")
+        said = (done.stderr or done.stdout).strip() or "a file that is not the one sent"
+        raise AgentError(
+            f"{self.name} must take files into {folder}. Received: {said}. Make room there.",
+            "connect",
+        )
+
+    def _sha256(self, path):
+        """Return the fingerprint of a file on the device; None if the device has no such tool."""
+        done = self._shell(f"sha256sum {path}", 600)
+        return None if done.returncode in (126, 127) else done.stdout.partition(" ")[0]
 
     def _conditions(self, threads):
         """Describe the device, as far as its files and properties tell."""
@@ -173,7 +195,7 @@ class NativeDevice:
         memory = re.search(r"MemTotal:\s*(\d+)", self._shell("cat /proc/meminfo").stdout)
         return {
             "machine": machine,
-            "cpu": agent.cpu_name(self._shell("cat /proc/cpuinfo").stdout),
+            "cpu": cpu_name(self._shell("cat /proc/cpuinfo").stdout),
             "runtime": "benchmark_model",
             "pinned_cores": [],
             "system": f"Android {release}, {system}" if release else system,

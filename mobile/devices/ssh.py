@@ -2,6 +2,7 @@
 
 import re
 
+from mobile.devices.base import LIMIT_S
 from mobile.devices.remote import RemoteDevice
 
 # No questions, and a peer that is gone is noticed within half a minute.
@@ -20,7 +21,7 @@ class SshDevice(RemoteDevice):
         timeout_s: How long a job may take, unless it says so itself.
     """
 
-    def __init__(self, destination, python="python3", timeout_s=1800):
+    def __init__(self, destination: str, python="python3", timeout_s: float = LIMIT_S):
         command = arguments(destination)
         words = " ".join(command[2 + 2 * len(_OPTIONS) :])
         super().__init__(
@@ -32,7 +33,7 @@ class SshDevice(RemoteDevice):
         )
 
 
-def arguments(destination):
+def arguments(destination: str) -> list[str]:
     """Return the argument list of ssh, to which the command for the device is appended.
 
     >>> arguments("pi@board:2222")[-4:]

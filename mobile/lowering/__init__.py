@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import keras
+from typing import TYPE_CHECKING
 
-from mobile.lowering import rules  # noqa: F401  fills the registry
-from mobile.lowering.registry import lowering_rule
 from mobile.lowering.targets import Target, target_named
-from mobile.lowering.walk import Lowering
 
-__all__ = ["lower", "lowering_rule"]
+if TYPE_CHECKING:
+    import keras  # inside `lower` when it runs: --help reads the targets without
+
+__all__ = ["lower"]
 
 
 def lower(model: keras.Model, target: str | Target = "xnnpack") -> keras.Model:
@@ -36,4 +36,7 @@ def lower(model: keras.Model, target: str | Target = "xnnpack") -> keras.Model:
         TypeError: The model is not functional, or a layer can be neither lowered nor read.
         ValueError: The target is unknown, or a layer has a setting without an exact equal.
     """
+    from mobile.lowering import rules  # noqa: F401  fills the registry
+    from mobile.lowering.walk import Lowering
+
     return Lowering(target_named(target)).run(model)

@@ -22,6 +22,7 @@ class Linear:
     name: str
     options: dict
     activation: str | None = None  # None, "relu" or "relu6"
+    trains: bool = False  # whether a weight in it is trainable
 
     def scaled(self, gain, offset=0.0) -> Linear:
         """This convolution with each output times `gain` plus `offset`, by number or channel."""

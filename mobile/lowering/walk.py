@@ -39,6 +39,7 @@ class Lowering:
         self._names: set[str] = set()  # given to layers of the new model
         self._own: set[str] = set()  # of the old model
         self._layer_of: dict[int, str] = {}  # id of a tensor of the new model, which keeps it
+        self._trains = False  # whether the present node has a trainable weight
 
     def run(self, model: keras.Model) -> keras.Model:
         """Walk `model`; see `lower`."""
@@ -55,6 +56,7 @@ class Lowering:
             for ref, x in zip(graph.inputs, inputs, strict=True)
         }
         for node in graph.nodes:
+            self._trains = _trains(node)
             args, kwargs = self._given(node, values)
             outputs = rule_for(node.operation).apply(self, node, *args, **kwargs)
             outputs = outputs if isinstance(outputs, list) else [outputs]
@@ -149,7 +151,7 @@ class Lowering:
         initial = "depthwise_initializer" if p.kind is _L.DepthwiseConv2D else "kernel_initializer"
         return self.emit(
             p.kind, p.source, name=p.name, activation=p.activation, weights=(kernel, p.bias),
-            **size, **options, **{initial: "zeros"},
+            trainable=p.trains, **size, **options, **{initial: "zeros"},
         )  # fmt: skip
 
     def _folded(self, p):
@@ -186,7 +188,8 @@ class Lowering:
             if np.ndim(v.scale) == 0 or np.ptp(v.scale) == 0:
                 t = self.emit(_L.Rescaling, t, name=name, scale=float(np.ravel(v.scale)[0]))
             else:
-                t = self.tensor(self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name))
+                ones = self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name, trains=False)
+                t = self.tensor(ones)
             v.tensor, v.scale = t, 1.0
         return t
 
@@ -235,8 +238,10 @@ class Lowering:
             return len(v.pending.bias)
         return self.tensor(v).shape[-1]
 
-    def linear(self, v: Value, kernel, bias, name, kind=_L.DepthwiseConv2D, **options) -> Value:
-        """A convolution of `v`; its scale goes into the kernel."""
+    def linear(
+        self, v: Value, kernel, bias, name, kind=_L.DepthwiseConv2D, trains=None, **options
+    ) -> Value:
+        """A convolution of `v`; its scale goes into the kernel. It trains as the node does."""
         if pad := v.waiting(Pad):
             merged = merged_padding(pad, kernel.shape[:2], options)
             if merged:
@@ -245,7 +250,9 @@ class Lowering:
         v = self.image(v, name)
         source = self.tensor(v)
         kernel = times_input(kernel, v.scale, kind, options.get("groups", 1))
-        return Value(pending=Linear(kind, source, kernel, bias, name, options), flat=v.flat)
+        trains = self._trains if trains is None else trains
+        linear = Linear(kind, source, kernel, bias, name, options, trains=trains)
+        return Value(pending=linear, flat=v.flat)
 
     def affine(self, v: Value, gain, offset, name) -> Value:
         """`v * gain + offset`: each a number, or one a channel (of a vector: one an element)."""
@@ -256,7 +263,9 @@ class Lowering:
         if size > 1 and size != self._channels(v):
             v = self.unflattened(v)
         if linear := v.open:
-            return Value(pending=linear.scaled(v.scale).scaled(gain, offset), flat=v.flat)
+            linear = linear.scaled(v.scale).scaled(gain, offset)
+            linear = replace(linear, trains=linear.trains or self._trains)
+            return Value(pending=linear, flat=v.flat)
         if np.all(np.asarray(offset) == 0) and (np.ndim(gain) or gain >= 0):
             return replace(v, scale=v.scale * gain)
         if np.ndim(gain) == 0 and np.ndim(offset) == 0 and gain > 0:
@@ -322,6 +331,12 @@ _CHANNELS_LAST = {
     _L.GlobalAveragePooling2D, _L.GlobalMaxPooling2D, _L.ZeroPadding2D, _L.Cropping2D,
     _L.UpSampling2D, _L.Resizing,
 }  # fmt: skip
+
+
+def _trains(node):
+    weights = getattr(node.operation, "trainable_variables", ())
+    given = keras.tree.flatten((node.args, node.kwargs))  # of a layer that was opened
+    return bool(weights) or any(isinstance(x, keras.Variable) and x.trainable for x in given)
 
 
 def _plain(x):

@@ -1,11 +1,14 @@
 """What a run depends on, what the data decide where nothing is said, and what cannot be."""
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from mobile import data as data_room
-from mobile.lowering.targets import target_named
+from mobile.lowering.targets import TARGETS
 from mobile.pipeline import training
+from mobile.quantization import ENGINES, METHODS
 from mobile.record import Record
 
 
@@ -21,7 +24,8 @@ class Options(Record):
         size: Height and width of the images.
         width: Multiplies the channels.
         epochs: Float training.
-        qat_epochs: Quantisation-aware training; 0 calibrates alone.
+        qat_epochs: Quantisation-aware training, kept if it is better than calibration alone; with
+            0 there is none.
         batch: Images in a step.
         learning_rate: Largest step size of the float training.
         qat_learning_rate: Largest step size of the quantisation-aware training.
@@ -95,34 +99,35 @@ def decide(data, options: dict) -> tuple[data_room.DataSet | None, Options]:
     known = [f.name for f in fields(Options) if f.name != "data"]
     unknown = sorted(set(options) - set(known))
     if unknown:
+        near = [m for word in unknown for m in difflib.get_close_matches(word, known, 1)]
         raise ValueError(
             f"Options of a run must be among {', '.join(known)}. Received: {', '.join(unknown)}. "
-            f"Leave them out."
+            + (f"Did you mean {', '.join(near)}?" if near else "Leave them out.")
         )
     given = data if isinstance(data, data_room.DataSet) else None
     if given is not None:
+        idle = {"size": given.size, "validation_split": None, "strict": False}
+        said = [f"{k}={options[k]!r}" for k, v in idle.items() if options.get(k) not in (None, v)]
+        if said:
+            raise ValueError(
+                f"Images in a DataSet have their size and their parts. Received: {', '.join(said)} "
+                f"with {given.name!r} of {given.size}x{given.size}. Leave that out."
+            )
         folder, options = f"DataSet {given.name}", {**options, "size": given.size}
     else:
-        folder = None if data is None else str(data)
+        folder = None if data_room.is_digits(data) else str(data)
     weights = options.get("weights")
     options = {**options, "data": folder, "weights": None if weights is None else str(weights)}
     chosen = Options(**options).filled_in()
     training.check_options(chosen.epochs, chosen.batch, chosen.learning_rate, chosen.augment)
     training.check_options(chosen.qat_epochs, 2, chosen.qat_learning_rate, "none")
-    for word, known in (
-        ("engine", ("keras", "tfmot")),
-        ("method", ("mse", "minmax", "percentile")),
-    ):
-        if getattr(chosen, word) not in known:
-            raise ValueError(
-                f"`{word}` must be one of {', '.join(known)}. Received: "
-                f"{getattr(chosen, word)!r}. Leave it out for {known[0]!r}."
-            )
-    target_named(chosen.target)
+    for word, known in (("engine", ENGINES), ("method", METHODS), ("target", TARGETS)):
+        _check_known(word, getattr(chosen, word), known, "Leave it out for the default.")
     for word in ("threads", "runs", "calibration_images"):
-        if getattr(chosen, word) < 1:
+        value = getattr(chosen, word)
+        if not isinstance(value, int) or value < 1:
             raise ValueError(
-                f"`{word}` must be at least 1. Received: {word}={getattr(chosen, word)}. "
+                f"`{word}` must be a whole number of at least 1. Received: {word}={value!r}. "
                 f"Leave it out for {getattr(Options(), word)}."
             )
     if chosen.weights is not None and not Path(chosen.weights).is_file():
@@ -133,6 +138,17 @@ def decide(data, options: dict) -> tuple[data_room.DataSet | None, Options]:
     return given, chosen
 
 
+def _check_known(word: str, value, known: Iterable[str], advice: str) -> None:
+    """Raise unless a value is one of the known ones; of a typo say what was meant."""
+    known = tuple(known)
+    if value not in known:
+        near = difflib.get_close_matches(str(value), known)
+        meant = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+        raise ValueError(
+            f"`{word}` must be one of {', '.join(known)}. Received: {value!r}. {meant}{advice}"
+        )
+
+
 def se_named(name: str, reduction: float | None = None):
     """Return the `se` argument of `keras_se.models.build` for a word of the command line.
 
@@ -141,12 +157,8 @@ def se_named(name: str, reduction: float | None = None):
     """
     import keras_se
 
-    known = ("default", "none", *keras_se.PRESETS)
-    if name not in known:
-        raise ValueError(
-            f"`se` must be one of {', '.join(known)}. Received: {name!r}. "
-            f"From Python, any SEConfig can be passed to keras_se.models.build."
-        )
+    advice = "From Python, any SEConfig can be passed to keras_se.models.build."
+    _check_known("se", name, ("default", "none", *keras_se.PRESETS), advice)
     if name in ("default", "none"):
         if reduction is not None:
             raise ValueError(

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from mobile import data as data_room
 from mobile.benchmarking.timings import Timings
+from mobile.pipeline import int8_files, training
 from mobile.pipeline import options as options_room
-from mobile.pipeline import training
-from mobile.pipeline.keras_files import load_model, save_model
+from mobile.pipeline.keras_files import load, save
 from mobile.pipeline.run_folder import Store
-from mobile.reporting import console, run_report
+from mobile.progress import Silence
+from mobile.reporting import console, report, run_report
 from mobile.reporting.results import NetworkResult, Results
 
 #: The networks of a run: name, and what the names of its files end in.
@@ -31,13 +32,15 @@ def run(
     show: bool = False,
     **options,
 ) -> Results:
-    """Take a network, its server twin and its twin without SE from images to a measured report.
+    """Take a network, the same with server SE and without SE, from images to a measured report.
 
-    Each is built, trained, lowered, calibrated, trained quantisation-aware, converted to int8 and
-    float32, and verified; then all files are timed in one interleaved benchmark.
+    Each is built, trained, lowered and calibrated, which gives an int8 file; trained on
+    quantisation-aware, which gives another; the better of the two on training images set apart is
+    kept. It is converted to float32 too, and verified; then all files are timed in one interleaved
+    benchmark.
 
     The folder `output/NAME` gets `float.keras`, `qat.keras`, `int8.tflite`, `float32.tflite` (for
-    the twins with `_server` and `_no_se` behind the first word), `results.json`, `results.csv`,
+    the others with `_server` and `_no_se` behind the first word), `results.json`, `results.csv`,
     `results.md`, `report.html` and its plots. It has that name only when everything is in it; until
     then it is `output/NAME.unfinished`, and an interrupted run goes on with `resume=True`.
 
@@ -47,14 +50,14 @@ def run(
         name: The run's name; None takes the data's.
         overwrite: Whether to replace a run of that name, once this one is complete.
         resume: Whether to go on with an unfinished run of the same options.
-        progress: A `mobile.reporting.Progress`, or None to work in silence.
+        progress: A `mobile.progress.Progress`, or None to work in silence.
         show: Whether to print the table at the end.
         options: See `Options`.
 
     Raises:
         ValueError: A value is not known or not possible, or the folder holds another run.
     """
-    progress = progress or console.Silence()
+    progress = progress or Silence()
     given, chosen = options_room.decide(data, options)
     images = given or data_room.load(
         chosen.data, chosen.size, chosen.validation_split, chosen.seed, chosen.strict
@@ -78,9 +81,9 @@ def run(
             seconds=store.seconds,
             versions=_versions(),
         )
-        run_report.report(results, store.folder, console=False)
+        report.report(results, store.folder, console=False)
     if show:
-        console.show(run_report.to_table(results, console.terminal().width))
+        report.show(report.page_of(results))
         console.show(f"Report: {store.final / 'report.html'}")
     return results
 
@@ -141,13 +144,13 @@ def _network(name, images, options, store, progress):
             seed=options.seed,
             watch=watch,
         )
-        save_model(model, float_path)
+        save(model, float_path, images.classes)
         return {"epochs": [epoch.to_dict() for epoch in epochs]}
 
     trained = store.stage(f"train {label}", progress, train, steps=True)
 
     def quantize(watch):
-        model = load_model(float_path)
+        model = load(float_path)
         found = _quantize(model, name, images, options, store, watch)
         se = _se(name, options)
         if se == "default":
@@ -161,48 +164,38 @@ def _network(name, images, options, store, progress):
 
 
 def _quantize(model, name, images, options, store, watch) -> NetworkResult:
-    """Lower, calibrate, train quantisation-aware, convert to both schemes, verify every form."""
+    """Lower, make int8 files, keep the better one, convert to float32, verify every form."""
     import mobile
 
     lowered = mobile.lower(model, options.target)
-    calibration = _some(images.x_train, options.calibration_images, options.seed)
-    ranges = mobile.calibrate(lowered, calibration, method=options.method, progress=False)
-    # Correction sees these images; epochs that follow do as much, and it takes 15 s a network.
-    seen = None if options.qat_epochs else calibration
-    aware = mobile.quantize_aware(
-        lowered, seen, ranges=ranges, engine=options.engine, target=options.target
-    )
-    epochs = training.train(
-        aware,
-        images.x_train,
-        images.y_train,
-        options.qat_epochs,
-        options.batch,
-        options.qat_learning_rate,
-        weight_decay=0.0,
-        augment=options.augment,
-        seed=options.seed,
-        watch=watch,
-    )
+    int8 = int8_files.make(model, lowered, images, options, watch)
     suffix = NETWORKS[name]
     if options.engine == "keras":
-        save_model(aware, store.folder / f"qat{suffix}.keras")
-    artifacts = {"int8": mobile.convert(aware), "float32": mobile.convert(model, scheme="float32")}
-    for scheme, artifact in artifacts.items():
+        save(int8.aware, store.folder / f"qat{suffix}.keras", images.classes)
+    kept = {
+        "int8": int8.files[int8.kept],
+        "float32": mobile.convert(model, scheme="float32"),
+    }
+    for scheme, artifact in kept.items():
         artifact.save(store.folder / f"{scheme}{suffix}.tflite")
     x, y = images.x_test, images.y_test
-    forms = {"lowered": lowered, "qat": aware, **artifacts}
+    forms = {"lowered": lowered, "qat": int8.aware, **int8.files, "float32": kept["float32"]}
     agreement = {form: mobile.verify(model, each, x, y) for form, each in forms.items()}
+    agreement["int8"] = agreement[int8.kept]
     accuracy = {"float": training.accuracy(training.predict(model, x), y)}
-    accuracy |= {form: each.accuracy[each.candidate] for form, each in agreement.items()}
+    accuracy |= {
+        form: each.accuracy[each.candidate] for form, each in agreement.items() if each.accuracy
+    }
     return NetworkResult(
         name=name,
         se=None,
         complexity={},
-        qat_epochs=epochs,
+        qat_epochs=int8.epochs,
         accuracy=accuracy,
         agreement=agreement,
-        artifacts={scheme: each.to_dict() for scheme, each in artifacts.items()},
+        artifacts={scheme: each.to_dict() for scheme, each in kept.items()},
+        int8_from=int8.kept,
+        apart=int8.apart,
     )
 
 

@@ -2,25 +2,36 @@
 
 A network with other gates than its weights were trained with computes nonsense at first. So the
 gates that the weights do have are run on some images, and what they do on average stands in: as
-the bias of the new gates, or, in a network without, in the kernel of the convolution behind.
+the bias of the new gates, as a static gate, or, in a network without, in the kernel of the
+convolution behind.
 """
+
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_se import weights
 from keras_se.graph import trace
-from keras_se.layers import ConcurrentSqueezeExcite, SpatialSqueezeExcite, SqueezeExcite
+from keras_se.layers import (
+    ConcurrentSqueezeExcite,
+    SpatialSqueezeExcite,
+    SqueezeExcite,
+    StaticSqueezeExcite,
+)
 from mobile.pipeline import batch_norms
 
-_SE = (SqueezeExcite, SpatialSqueezeExcite, ConcurrentSqueezeExcite)
+_SE = (SqueezeExcite, SpatialSqueezeExcite, ConcurrentSqueezeExcite, StaticSqueezeExcite)
 _INVERSE = {
     "sigmoid": lambda gate: np.log(gate / (1 - gate)),
     "hard_sigmoid": lambda gate: 6 * gate - 3,  # of relu6(x + 3) / 6
 }
 
 
-def start_from(model, path, donor, images) -> tuple[str, ...]:
+def start_from(
+    model: keras.Model, path: str | Path, donor: keras.Model, images: np.ndarray
+) -> tuple[str, ...]:
     """Load weights into `donor`, and give `model` all that the two have in common.
 
     Args:
@@ -37,7 +48,7 @@ def start_from(model, path, donor, images) -> tuple[str, ...]:
     return inherit(model, donor, images)
 
 
-def inherit(model, donor, images) -> tuple[str, ...]:
+def inherit(model: keras.Model, donor: keras.Model, images: np.ndarray) -> tuple[str, ...]:
     """Copy every layer of the same name and shapes, and the average of gates that differ.
 
     Returns:
@@ -52,15 +63,17 @@ def inherit(model, donor, images) -> tuple[str, ...]:
             layer.set_weights(given[layer.name].get_weights())
         else:
             fresh.append(layer.name)
-    own = {layer.name: layer for layer in model.layers}
+    own: dict[str, Any] = {layer.name: layer for layer in model.layers}
     for call, behind, gate in _mean_gates(donor, images):
-        layer = own.get(call.path)
+        layer: Any = own.get(call.path)
         if isinstance(layer, _SE) and layer.get_config() == call.operation.get_config():
             layer.set_weights(call.operation.get_weights())
         elif isinstance(layer, SqueezeExcite) and layer.gate in _INVERSE and layer.use_bias:
             kernel, _ = layer.expand.get_weights()
             bias = _INVERSE[layer.gate](np.clip(gate, 0.02, 0.98))
             layer.expand.set_weights([0 * kernel, bias])
+        elif isinstance(layer, StaticSqueezeExcite):
+            layer.set_constant_gate(gate)
         elif layer is None and behind in own:
             kernel, *rest = own[behind].get_weights()
             own[behind].set_weights([kernel * gate[:, None], *rest])  # (..., inputs, outputs)

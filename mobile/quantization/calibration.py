@@ -11,23 +11,30 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
-from mobile.quantization import calibration_images, functions_behind, range_plan
+from mobile.progress import track
+from mobile.quantization import METHODS, calibration_images, functions_behind, range_plan
 from mobile.quantization.channel_weights import importances
 from mobile.quantization.ranges import Ranges
 
-METHODS = ("mse", "minmax", "percentile", "entropy")
 _BINS = 1 << 14  # half of them each side of zero
 _SAMPLES = 4096  # values of a tensor read per image for the histogram
 
 
-def calibrate(model, images, method="mse", batch_size=None, progress=True) -> Ranges:
+def calibrate(
+    model: keras.Model,
+    images,
+    method: str = "mse",
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Ranges:
     """Find the ranges of a lowered model on images.
 
     Args:
         model: A lowered model.
-        images: Array `(count, height, width, channels)`, or an iterable of such batches; a list
-            or tuple of arrays, one an input, for a model with several inputs. Pixels as the
-            model takes them.
+        images: Array `(count, height, width, channels)`, or an iterable of such batches, as a
+            `tf.data.Dataset` is; for a model with several inputs a list of arrays, or a dictionary
+            by the input's name. What stands behind the inputs in a batch, as labels do, is left
+            out. Pixels as the model takes them.
         method: `mse`, the range of least squared error between value and quantised value, taken
             behind the swish, hard-swish or sigmoid that alone reads the tensor, if one does, and
             weighed by channel with what the next convolution makes of it; `minmax`, all that was
@@ -47,11 +54,11 @@ def calibrate(model, images, method="mse", batch_size=None, progress=True) -> Ra
         return Ranges(range_plan.complete(plan, {}), method=method)
     outputs = [model.get_layer(name).output for name in asked]
     probe = keras.Model(model.inputs, outputs)
-    summary = _compile(probe)
+    summary = _compile(model, probe)
     statistics = {name: _Statistics() for name in asked}
     batches = calibration_images.Inputs(model, images, batch_size)
     weights: dict[str, np.ndarray] = {}
-    for number, batch in enumerate(_progress(batches, progress)):
+    for number, batch in enumerate(track(batches, "Calibrating", progress)):
         found = summary(batch)
         for name, (low, high, *_) in zip(asked, found, strict=True):
             _check_finite(float(low), float(high), name)
@@ -171,7 +178,7 @@ def _mse(seen: _Statistics, function=None) -> tuple[float, float]:
     def error(low, high):
         step = (high - low) / 255
         zero = np.round(-low / step)
-        levels = np.clip(np.round(centres / step) + zero, 0, 255)
+        levels = np.minimum(np.maximum(np.rint(centres / step) + zero, 0), 255)
         return counts @ np.square(function((levels - zero) * step) - truth)
 
     truth = function(centres)
@@ -213,16 +220,15 @@ def _entropy(seen: _Statistics) -> tuple[float, float]:
 
 
 def _chooser(method):
-    choosers = {"mse": _mse, "minmax": _minmax, "percentile": _percentile, "entropy": _entropy}
-    if method not in choosers:
+    if method not in METHODS:
         raise ValueError(
             f"`method` must be one of {', '.join(METHODS)}. Received: method={method!r}. "
             "'mse' is the default and the most accurate on the networks measured."
         )
-    return choosers[method]
+    return dict(zip(METHODS, (_mse, _minmax, _percentile, _entropy), strict=True))[method]
 
 
-def _compile(probe):
+def _compile(model, probe):
     """A function from a batch to (min, max, sample, its step) of each output of `probe`."""
     import tensorflow as tf
 
@@ -235,27 +241,11 @@ def _compile(probe):
         step = tf.minimum(step, size)
         return tf.reduce_min(flat), tf.reduce_max(flat), flat[::step], step
 
-    @tf.function(reduce_retracing=True)
+    signature = [tf.TensorSpec((None, *x.shape[1:]), tf.float32) for x in model.inputs]
+
+    @tf.function(input_signature=[signature], autograph=False)
     def summary(batch):
         outputs = probe(batch[0] if len(batch) == 1 else batch, training=False)
         return [sample(tf.cast(t, tf.float32)) for t in keras.tree.flatten(outputs)]
 
     return summary
-
-
-def _progress(batches, show):
-    if not show:
-        yield from batches
-        return
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    yield from track(
-        batches,
-        "Calibrating",
-        total=None,
-        console=console,
-        transient=True,
-        disable=console.is_jupyter or not console.is_terminal,
-    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 
+import keras
 import numpy as np
 
 from mobile.quantization.range_plan import WEIGHTED
@@ -20,85 +22,32 @@ class Inputs:
         batch_size: Images at a time; 16 at 224x224 by default, and as many values otherwise.
     """
 
-    def __init__(self, model, images, batch_size=None):
+    def __init__(self, model: keras.Model, images, batch_size: int | None = None):
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(
+                f"`batch_size` must be at least 1. Received: batch_size={batch_size!r}. Leave it "
+                "out for a size that suits the images."
+            )
         self.model, self.images, self.batch_size = model, images, batch_size
-        self.count, self.low, self.high = 0, np.inf, -np.inf
-        self._first, self._differ = None, False
-        self._scales = any(type(layer).__name__ == "Rescaling" for layer in model.layers[:2])
+        self.count = 0
+        self._seen = [_Seen(model, name) for name in input_names(model)]
 
     def __iter__(self):
         import tensorflow as tf
 
-        for batch in self._batches():
-            checked = [np.asarray(b) for b in batch[: len(self.model.inputs)]]
-            for array, tensor in zip(checked, self.model.inputs, strict=True):
-                self._check(array, tensor)
-            self._look(checked[0])
-            yield [tf.constant(array, tf.float32) for array in checked]
+        for batch in batches(self.model, self.images, self.batch_size):
+            for array, seen in zip(batch, self._seen, strict=True):
+                seen.look(array)
+            self.count += len(batch[0])
+            yield [tf.constant(array, tf.float32) for array in batch]
 
-    def _batches(self):
-        images, inputs = self.images, self.model.inputs
-        arrays = isinstance(images, np.ndarray) or hasattr(images, "__array__")
-        several = isinstance(images, list | tuple) and len(inputs) > 1
-        if not arrays and not several:
-            yield from (b if isinstance(b, list | tuple) else [b] for b in images)
-            return
-        columns = list(images) if several else [np.asarray(images)]
-        usual = 16 * 224 * 224 // max(1, int(np.prod(columns[0].shape[1:3])))
-        size = self.batch_size or max(1, min(16, usual))
-        for start in range(0, len(columns[0]), size):
-            yield [column[start : start + size] for column in columns]
-
-    def _look(self, array):
-        """Keep what can be judged only when all images were seen."""
-        self.count += len(array)
-        if not array.size:
-            return
-        self.low, self.high = min(self.low, array.min()), max(self.high, array.max())
-        if self._first is None:
-            self._first = array[0].copy()
-        self._differ = self._differ or bool((array != self._first).any())
-
-    def _check(self, array, tensor):
-        shape, name = tuple(tensor.shape[1:]), self.model.name
-        if array.ndim != len(shape) + 1 or any(
-            b not in (None, a) for a, b in zip(array.shape[1:], shape, strict=True)
-        ):
-            raise ValueError(
-                f"Calibration images must have the shape (count, {', '.join(map(str, shape))}). "
-                f"Received: {array.shape}, for model {name!r}. Resize them first."
-            )
-        if not np.isfinite(array).all():
-            raise ValueError(
-                f"Calibration images must be finite. Received: NaN or infinity in an array of "
-                f"shape {array.shape}, dtype {array.dtype}. Look at how the images were scaled."
-            )
-        if self._scales and array.size and (array.min() < 0 or array.max() > 255):
-            self._refuse_scaled(array.min(), array.max())
-
-    def finish(self):
+    def finish(self) -> None:
         """Judge the images as a whole."""
         if self.count == 0:
             raise ValueError("Calibration needs images. Received: none. Pass 100 to 500 of them.")
-        if self.low == self.high:
-            raise ValueError(
-                f"Calibration images must show something. Received: {self.count} images in which "
-                f"every value is {self.low:g}. Pass real images."
-            )
-        if self.count > 1 and not self._differ:
-            raise ValueError(
-                f"Calibration images must differ. Received: {self.count} times the same image. "
-                "Pass real images, each once."
-            )
-        if self._scales and self.high <= 1.001:
-            self._refuse_scaled(self.low, self.high)
-        if not self._scales and self._look_like_pixels():
-            warnings.warn(
-                f"Model {self.model.name!r} has no preprocessing of its own, and the calibration "
-                f"images lie from {self.low:g} to {self.high:g}. If it was trained on scaled "
-                "images, scale these the same way, or put a Rescaling layer first.",
-                stacklevel=4,
-            )
+        for seen in self._seen:
+            if seen.is_image or len(self._seen) == 1:
+                seen.judge(self.count)
         if self.count < _FEW:
             warnings.warn(
                 f"Ranges from {self.count} images may miss what others hold: pass at least 100 as "
@@ -106,9 +55,75 @@ class Inputs:
                 stacklevel=4,
             )
 
-    def _look_like_pixels(self):
-        images = self._first.ndim == 3 and self._first.shape[-1] in (1, 3)
-        return images and self.low >= 0 and 128 <= self.high <= 255
+
+class _Seen:
+    """What calibration showed to one input."""
+
+    def __init__(self, model, name):
+        self.model, self.name = model, name
+        self.tensor = model.get_layer(name).output
+        self.is_image = len(self.tensor.shape) == 4
+        self.low, self.high = np.inf, -np.inf
+        self._first, self._differ = None, False
+        rescalings = [x for x in model.layers if type(x).__name__ == "Rescaling"]
+        self._scales = any(layer.input is self.tensor for layer in rescalings)
+
+    def look(self, array):
+        """Check a batch, and keep what can be judged only when all were seen."""
+        self._check(array)
+        if not array.size:
+            return
+        self.low, self.high = min(self.low, array.min()), max(self.high, array.max())
+        if self._first is None:
+            self._first = array[0].copy()
+        self._differ = self._differ or bool((array != self._first).any())
+
+    def _check(self, array):
+        shape = tuple(self.tensor.shape[1:])
+        if array.ndim != len(shape) + 1 or any(
+            b not in (None, a) for a, b in zip(array.shape[1:], shape, strict=True)
+        ):
+            single = array.ndim == len(shape) and array.shape[1:] == shape[1:]
+            advice = "Give them in batches, such as dataset.batch(16)." if single else ""
+            raise ValueError(
+                f"Calibration images must have the shape (count, {', '.join(map(str, shape))}). "
+                f"Received: {array.shape}, for input {self.name!r} of model {self.model.name!r}. "
+                f"{advice or 'Resize them first.'}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"Calibration images must be finite. Received: NaN or infinity in an array of "
+                f"shape {array.shape}, dtype {array.dtype}, for input {self.name!r}. Look at how "
+                "the images were scaled."
+            )
+        if self._scales and array.size and (array.min() < 0 or array.max() > 255):
+            self._refuse_scaled(array.min(), array.max())
+
+    def judge(self, count):
+        """Raise or warn of images that can hardly be meant."""
+        if self.low == self.high:
+            raise ValueError(
+                f"Calibration images must show something. Received: {count} images in which "
+                f"every value is {self.low:g}. Pass real images."
+            )
+        if count > 1 and not self._differ:
+            raise ValueError(
+                f"Calibration images must differ. Received: {count} times the same image. "
+                "Pass real images, each once."
+            )
+        if self._scales and self.high <= 1.001:
+            self._refuse_scaled(self.low, self.high)
+        if not self._scales and self._looks_like_pixels():
+            warnings.warn(
+                f"Model {self.model.name!r} has no preprocessing of its own, and the calibration "
+                f"images lie from {self.low:g} to {self.high:g}. If it was trained on scaled "
+                "images, scale these the same way, or put a Rescaling layer first.",
+                stacklevel=5,
+            )
+
+    def _looks_like_pixels(self):
+        few = self.is_image and self._first.shape[-1] in (1, 3)
+        return few and self.low >= 0 and 128 <= self.high <= 255
 
     def _refuse_scaled(self, low, high):
         raise ValueError(
@@ -117,7 +132,96 @@ class Inputs:
         )
 
 
-def warn_of_random_weights(model):
+def input_names(model: keras.Model) -> list[str]:
+    """The names of a model's inputs, in its order."""
+    # An unnamed Input has a tensor of another name than its layer.
+    entrances = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
+    names = {id(layer.output): layer.name for layer in entrances}
+    return [names.get(id(tensor), tensor.name) for tensor in model.inputs]
+
+
+def columns(images, names: Sequence[str]) -> list[np.ndarray] | None:
+    """Images as one array per input, or None where they come in batches.
+
+    Args:
+        images: An array, for one input; a list or tuple of arrays, one an input, for several; a
+            dictionary of arrays by the input's name; else an iterable of batches.
+        names: Those of the inputs.
+    """
+    if hasattr(images, "__array__"):
+        images = [images]
+    elif isinstance(images, list | tuple):
+        if len(names) == 1 or any(isinstance(x, list | tuple | Mapping) for x in images[:1]):
+            return None
+    elif not isinstance(images, Mapping):
+        return None
+    found = [np.asarray(x) for x in _by_input(images, names)]
+    if len({len(x) for x in found}) > 1:
+        raise ValueError(
+            "Every input needs as many images. Received: "
+            f"{', '.join(f'{len(x)} for {name!r}' for x, name in zip(found, names, strict=True))}. "
+            "Pass arrays of one length."
+        )
+    return found
+
+
+def batches(model: keras.Model, images, size: int | None = None) -> Iterator[list[np.ndarray]]:
+    """Images of any form that `calibrate` takes, as lists of one array per input."""
+    names = input_names(model)
+    whole = columns(images, names)
+    if whole is None:
+        for batch in images:
+            parts = batch if isinstance(batch, list | tuple | Mapping) else [batch]
+            yield [np.asarray(x) for x in _by_input(parts, names)]
+        return
+    usual = 16 * 224 * 224 // max(1, int(np.prod(whole[0].shape[1:3])))
+    size = size or max(1, min(16, usual))
+    for start in range(0, len(whole[0]), size):
+        yield [column[start : start + size] for column in whole]
+
+
+def reusable(images):
+    """Images that can be gone through more than once: an iterator's batches are kept in a list."""
+    is_iterator = hasattr(images, "__next__")
+    return list(images) if is_iterator else images
+
+
+def spread(model: keras.Model, images, most: int | None = None) -> list[np.ndarray]:
+    """All images, or up to `most` spread evenly over them, as one float array per input.
+
+    Batches are gone through twice: to count, and to take.
+    """
+    whole = columns(images, input_names(model))
+    parts = [whole] if whole is not None else batches(model, images)
+    total = len(whole[0]) if whole is not None else sum(len(x[0]) for x in batches(model, images))
+    chosen = np.unique(np.linspace(0, total - 1, min(most or total, total)).astype(int))
+    found, start = [], 0
+    for part in parts:
+        end = start + len(part[0])
+        here = chosen[(chosen >= start) & (chosen < end)] - start
+        found.append([np.asarray(column[here], np.float32) for column in part])
+        start = end
+    return [np.concatenate(columns) for columns in zip(*found, strict=True)]
+
+
+def _by_input(parts, names):
+    """The parts for the inputs, in their order; labels behind them are left out."""
+    if isinstance(parts, Mapping):
+        if missing := [name for name in names if name not in parts]:
+            raise ValueError(
+                f"Images by name must name every input. Received: {', '.join(map(repr, parts))}, "
+                f"without {', '.join(map(repr, missing))}. Pass {{{names[0]!r}: array, ...}}."
+            )
+        return [parts[name] for name in names]
+    if len(parts) < len(names):
+        raise ValueError(
+            f"Each of the inputs {', '.join(map(repr, names))} needs images. Received: "
+            f"{len(parts)} arrays. Pass a list of one array each, or a dictionary by name."
+        )
+    return parts[: len(names)]
+
+
+def warn_of_random_weights(model: keras.Model) -> None:
     """Warn where every bias of a lowered model is constant, as before any training.
 
     BatchNorm lies in those biases: one that has seen a batch leaves them unequal.
@@ -131,3 +235,14 @@ def warn_of_random_weights(model):
             "file. Load trained weights first.",
             stacklevel=4,
         )
+
+
+def check_weights(model: keras.Model) -> None:
+    """Raise a ValueError where a weight is no finite number."""
+    for layer in model.layers:
+        if not all(np.isfinite(np.asarray(w, np.float32)).all() for w in layer.get_weights()):
+            raise ValueError(
+                f"Weights must be finite. Received: NaN or infinity in layer {layer.name!r} of "
+                f"model {model.name!r}, or in a BatchNorm that belongs to it. Load the weights "
+                "again, or train with a smaller learning rate."
+            )

@@ -98,7 +98,7 @@ def _variances(model: keras.Model, batch) -> Mapping[str, np.ndarray]:
         return {}
     probe = keras.Model(model.inputs, [layer.output for layer in layers])
 
-    @tf.function
+    @tf.function(autograph=False)
     def moments(batch):
         outputs = keras.tree.flatten(probe(batch[0] if len(batch) == 1 else batch, training=False))
         values = [tf.reshape(tf.cast(y, tf.float32), [-1, y.shape[-1]]) for y in outputs]

@@ -13,12 +13,14 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import keras
 import numpy as np
 
-from keras_se.graph import Ref, trace
+from keras_se.graph import trace
 from keras_se.rebuild import rebuild
-from mobile.quantization import keras_engine, range_plan
+from mobile.quantization import calibration_images, keras_engine, range_plan
 
 _LARGEST = 1.5
 _NOISY = 0.8  # correlation below which a channel is made smaller instead
@@ -26,7 +28,13 @@ _ENOUGH = 0.05  # of a channel's values, to fit it by those inside the range
 _MOST, _MEMORY_BYTES = 128, 256 * 10**6
 
 
-def correct(model, ranges, images, count=None, float_layers=()):
+def correct(
+    model: keras.Model,
+    ranges: Mapping[str, tuple[float, float]],
+    images,
+    count: int | None = None,
+    float_layers: Collection[str] = (),
+) -> keras.Model:
     """A copy of a lowered model whose convolutions make up for its quantisation.
 
         gain = std(truth) / std(quantised)  # of a channel, over images and places
@@ -38,35 +46,41 @@ def correct(model, ranges, images, count=None, float_layers=()):
     off its int8 grid, since each channel has a scale of its own.
 
     Args:
-        model: A lowered model with one input.
+        model: A lowered model.
         ranges: Its ranges.
-        images: Images as in training.
+        images: Images as in training, in any form that `calibrate` takes.
         count: How many of them to use, spread evenly. By default 128, or fewer where a tensor of
             so many would take more than 256 MB.
         float_layers: As in `quantize`.
     """
-    count = min(count or _affordable(model), len(images))
-    chosen = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
-    batch = keras.ops.convert_to_tensor(np.asarray(images[chosen], np.float32))
+    batch = calibration_images.spread(model, images, count or _affordable(model))
+    batch = [keras.ops.convert_to_tensor(values) for values in batch]
     quantized = keras_engine.quantize(model, ranges, float_layers=float_layers)
+    names = range_plan.lowered_names(quantized)
     ends = range_plan.complete(range_plan.read_plan(model), ranges)
     ends = {name: pair for name, pair in ends.items() if name not in float_layers}
     teacher = rebuild(model)
-    endings = _without_activations(quantized)
-    _without_activations(teacher)
-    steps, truths = _run(teacher, batch, endings), {}
-    for layer, outputs in _run(quantized, batch, endings):
-        if layer.name not in endings:
+    theirs, ours = _without_activations(teacher), _without_activations(quantized)
+    steps, truths = trace(teacher).run(batch), {}
+    for node, values in trace(quantized).run(batch):
+        layer, ref = node.operation, node.outputs[0]
+        if layer.name not in ours:
             continue
-        while layer.name not in truths:  # the two may take branches in another order
-            known, values = next(steps)
-            truths |= {known.name: values[0]} if known.name in endings else {}
-        truth = truths.pop(layer.name)
-        inside = ends.get(layer.name, (-np.inf, np.inf))
-        outputs[0] = _fit(layer, _columns(outputs[0]), _columns(truth), outputs[0], inside)
-    for name, activation in endings.items():
-        quantized.get_layer(name).activation = activation
-    return keras_engine.strip(quantized)[0]
+        name = names[layer.name]
+        while name not in truths:  # the two may take branches in another order
+            known, found = next(steps)
+            truth = found[known.outputs[0]]
+            if known.operation.name in theirs:
+                truths[known.operation.name] = truth
+                found[known.outputs[0]] = theirs[known.operation.name](truth)
+        seen, truth = _columns(values[ref]), _columns(truths.pop(name))
+        outputs = _fit(layer, seen, truth, values[ref], ends.get(name, (-np.inf, np.inf)))
+        values[ref] = ours[layer.name](outputs)
+    for name in ours:
+        corrected = teacher.get_layer(names[name])
+        corrected.set_weights(quantized.get_layer(name).get_weights())
+        corrected.activation = theirs[corrected.name]
+    return teacher
 
 
 def _affordable(model):
@@ -81,15 +95,16 @@ def _fit(layer, seen, truth, outputs, ends):
     inside |= inside.mean(axis=0) < _ENOUGH
     count = inside.sum(axis=0)
 
-    def average(values):
-        return (values * inside).sum(axis=0, dtype=np.float64) / count
+    def average(*factors):  # of their product, without the product in memory
+        terms = ",".join(["ij"] * (len(factors) + 1))
+        return np.einsum(f"{terms}->j", *factors, inside, dtype=np.float64) / count
 
     mean, wanted = average(seen), average(truth)
     seen, truth = seen - mean, truth - wanted
-    variance, aim = average(np.square(seen)), average(np.square(truth))
+    variance, aim = average(seen, seen), average(truth, truth)
     alive = (variance > 1e-12) & (aim > 1e-12)
     variance, aim = np.where(alive, variance, 1), np.where(alive, aim, 1)
-    correlation = np.where(alive, average(seen * truth) / np.sqrt(variance * aim), 1)
+    correlation = np.where(alive, average(seen, truth) / np.sqrt(variance * aim), 1)
     gain = np.sqrt(aim / variance) * np.where(correlation < _NOISY, correlation, 1)
     gain = np.clip(gain, 0.0, _LARGEST).astype(np.float32)
     kernel, bias = layer.get_weights()
@@ -112,32 +127,6 @@ def _without_activations(model):
             endings[layer.name] = layer.activation
             layer.activation = keras.activations.linear
     return endings
-
-
-def _run(model, batch, endings):
-    """Run a model layer by layer, letting go of what is no longer read.
-
-    Yields each layer and the list of its outputs, in which the caller may replace values; what
-    `endings` names for a layer is applied to them then.
-    """
-    graph = trace(model)
-    left = graph.uses()
-    values = {graph.inputs[0]: batch}
-
-    def value(thing):
-        return values[thing] if isinstance(thing, Ref) else thing
-
-    for node in graph.nodes:
-        args, kwargs = keras.tree.map_structure(value, (node.args, node.kwargs))
-        outputs = keras.tree.flatten(node.operation(*args, **kwargs))
-        yield node.operation, outputs
-        if node.operation.name in endings:
-            outputs[0] = endings[node.operation.name](outputs[0])
-        values.update(zip(node.outputs, outputs, strict=True))
-        for ref in node.inputs:
-            left[ref] -= 1
-            if not left[ref]:
-                del values[ref]
 
 
 def _columns(values):

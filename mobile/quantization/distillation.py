@@ -5,27 +5,29 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
-from mobile.quantization import keras_engine
+from mobile.progress import bar
+from mobile.quantization import calibration_images, keras_engine
 
 _MEMORY, _SMALLEST = (0.9, 0.999), 1e-7  # Adam's
 
 
 def distil(
-    model,
-    teacher,
+    model: keras.Model,
+    teacher: keras.Model,
     images,
-    minutes=4.0,
-    learning_rate=0.003,
-    batch_size=16,
-    augment=True,
-    steps=None,
-    seed=0,
-    clock=time.monotonic,
-):
+    minutes: float = 4.0,
+    learning_rate: float = 0.003,
+    batch_size: int = 16,
+    augment: bool = True,
+    steps: int | None = None,
+    seed: int = 0,
+    clock: Callable[[], float] = time.monotonic,
+) -> keras.Model:
     """Train a quantisation-aware model to agree with its teacher, in place.
 
         loss = divergence of softmax(student's logits) from the teacher's probabilities
@@ -53,17 +55,23 @@ def distil(
 
     Returns:
         The model, trained.
+
+    Raises:
+        ValueError: An argument is out of range, or a loss is no longer a number: the model then
+            has the weights that it came with.
     """
     import tensorflow as tf
 
     keras_engine.check_quantized(model)
+    _check(minutes=minutes, learning_rate=learning_rate, batch_size=batch_size, steps=steps)
+    for each in (model, teacher):
+        calibration_images.check_weights(each)
     images = _images(images, model)
     student, loss = _student(model)
     update = _adam(model, student.trainable_variables)
     batches = _batches(images, batch_size, seed, augment, teacher)
-    show = _Progress()
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch, answers, rate, number):
         if answers is None:
             answers = teacher(batch, training=False)
@@ -72,15 +80,35 @@ def distil(
         update(tape.gradient(value, student.trainable_variables), rate, number)
         return value
 
+    before = model.get_weights()
     start, share, done = clock(), 0.0, 0
-    with show:
+    with bar("Distilling") as tell:
         while share < 1:
             rate = learning_rate * (1 + math.cos(math.pi * share)) / 2
             done += 1
             value = step(*next(batches), tf.constant(rate), tf.constant(float(done)))
+            if not math.isfinite(value):
+                model.set_weights(before)
+                raise ValueError(
+                    f"The loss must stay a number. Received: {float(value)} at step {done}, with "
+                    f"learning_rate={learning_rate}. The model is as it was: lower the rate, or "
+                    f"look at what teacher {teacher.name!r} answers."
+                )
             share = done / steps if steps else (clock() - start) / (60 * minutes)
-            show(share, float(value))
+            tell(min(share, 1.0), f"loss {float(value):.4f}")
     return model
+
+
+def _check(minutes, steps, **others):
+    length = {"minutes": minutes} if steps is None else {"steps": steps}
+    for name, value in {**length, **others}.items():
+        whole = name in ("steps", "batch_size")
+        if not value >= (1 if whole else 0) or value == 0 or (whole and value != int(value)):
+            least = "a whole number of at least 1" if whole else "above 0"
+            raise ValueError(
+                f"`{name}` must be {least}. Received: {name}={value!r}. Leave it out for the "
+                "default."
+            )
 
 
 def _batches(images, size, seed, augment, teacher):
@@ -132,9 +160,7 @@ def _student(model):
     """The model up to its logits, where it ends in a softmax, and the loss for it."""
     import tensorflow as tf
 
-    layers = {layer.name: layer for layer in model.layers}
-    last = next(layer for layer in model.layers if layer.output is model.outputs[0])
-    before = layers.get(last.name.removesuffix("_range"))
+    before = keras_engine.last_layer(model)
     is_softmax = isinstance(before, keras.layers.Softmax) or (
         getattr(before, "activation", None) is keras.activations.softmax
     )
@@ -196,34 +222,6 @@ def _units(model):
     return units
 
 
-class _Progress:
-    """A bar on the terminal; nothing elsewhere."""
-
-    def __enter__(self):
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("Distilling"),
-            BarColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=console.is_jupyter or not console.is_terminal,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task("", total=1.0, loss=float("nan"))
-        return self
-
-    def __call__(self, share, loss):
-        self._bar.update(self._task, completed=min(share, 1.0), loss=loss)
-
-    def __exit__(self, *_):
-        self._bar.stop()
-
-
 def _images(images, model):
     if isinstance(images, str | os.PathLike):
         from mobile import data
@@ -235,5 +233,10 @@ def _images(images, model):
         raise ValueError(
             "Distillation needs images of shape (count, height, width, channels). Received: "
             f"{images.shape}. Pass an array, or a folder of images."
+        )
+    if not np.isfinite(images).all():
+        raise ValueError(
+            f"Distillation needs finite images. Received: NaN or infinity among {len(images)}. "
+            "Look at how the images were scaled."
         )
     return images

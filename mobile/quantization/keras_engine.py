@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+import mobile.lowering.layers  # noqa: F401  registers what a saved model is made of
 from keras_se.rebuild import rebuild
 from mobile.quantization import kernel_grids, range_plan, xnnpack_limits
 from mobile.quantization.ranges import Ranges
@@ -31,13 +32,16 @@ class FakeQuantize(keras.layers.Layer):
         low: Start of the range.
         high: End of the range.
         learned: Whether training moves the range.
+        point: The lowered model's layer whose output it rounds; by default its own name says it,
+            which is that layer's with `_range` behind.
     """
 
-    def __init__(self, low, high, learned=False, **kwargs):
+    def __init__(self, low, high, learned=False, point=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.low = low
         self.high = high
         self.learned = learned
+        self.point = point
 
     def build(self, input_shape):
         def weight(name, value, trainable):
@@ -55,6 +59,11 @@ class FakeQuantize(keras.layers.Layer):
             # How far training moved each end, as a share of it and in units of `_MOVE`.
             self.low_move = weight("low_move", 0.0, True)
             self.high_move = weight("high_move", 0.0, True)
+
+    @property
+    def rounded(self) -> str:
+        """The lowered model's layer whose output it rounds."""
+        return self.name.removesuffix(_SUFFIX) if self.point is None else self.point
 
     @property
     def range(self) -> tuple[float, float]:
@@ -88,7 +97,7 @@ class FakeQuantize(keras.layers.Layer):
         return keras.KerasTensor(inputs.shape, self.compute_dtype)
 
     def get_config(self):
-        own = {"low": self.low, "high": self.high, "learned": self.learned}
+        own = {"low": self.low, "high": self.high, "learned": self.learned, "point": self.point}
         return {**super().get_config(), **own}
 
 
@@ -227,9 +236,10 @@ def quantize(model: keras.Model, ranges, learned=False, float_layers=()) -> kera
     floats = range_plan.in_float(plan, float_layers)
     ranges = xnnpack_limits.widen(model, plan, range_plan.complete(plan, ranges))
     groups = Counter(point.group for point in plan.points.values())
+    names = _Names(model, plan, float_layers)
 
     def clone(layer):
-        config = layer.get_config()
+        config = {**layer.get_config(), "name": names.inner(layer.name)}
         kind = type(layer).__name__
         if kind not in range_plan.WEIGHTED or layer.name in floats:
             return type(layer).from_config(config)
@@ -240,14 +250,39 @@ def quantize(model: keras.Model, ranges, learned=False, float_layers=()) -> kera
     def after(name, tensor):
         if name not in plan.points or name in float_layers:
             return tensor
-        point = plan.points[name]
+        point, layer = plan.points[name], model.get_layer(name)
         moves = point.fixed is None and not point.is_input and groups[point.group] == 1
-        policy = model.get_layer(name).dtype_policy
+        moves &= layer.trainable
         return FakeQuantize(
-            *ranges[name], learned=learned and moves, name=name + _SUFFIX, dtype=policy
+            *ranges[name],
+            learned=learned and moves,
+            point=name,
+            name=names.outer(name),
+            dtype=layer.dtype_policy,
         )(tensor)
 
     return rebuild(model, clone, after)
+
+
+class _Names:
+    """Names of layers in a quantisation-aware model, whose outputs are called as before."""
+
+    def __init__(self, model, plan, float_layers):
+        self._taken = {layer.name for layer in model.layers}
+        self._outputs = set(model.output_names) & set(plan.points) - set(float_layers)
+
+    def outer(self, name) -> str:
+        """That of the fake quantisation behind a layer."""
+        return name if name in self._outputs else self._free(name + _SUFFIX)
+
+    def inner(self, name) -> str:
+        """That of the layer itself."""
+        return self._free(f"{name}_exact") if name in self._outputs else name
+
+    def _free(self, name):
+        while name in self._taken:
+            name += "_"
+        return name
 
 
 def kernel_levels(layer) -> list[int] | None:
@@ -267,10 +302,11 @@ def strip(model: keras.Model) -> tuple[keras.Model, Ranges]:
     """The lowered float model inside a quantisation-aware one, and its ranges as trained."""
     check_quantized(model)
     layers = [layer for layer in model.layers if isinstance(layer, FakeQuantize)]
-    ranges = {layer.name.removesuffix(_SUFFIX): layer.range for layer in layers}
+    ranges = {layer.rounded: layer.range for layer in layers}
+    names = range_plan.lowered_names(model)
 
     def clone(layer):
-        config = layer.get_config()
+        config = {**layer.get_config(), "name": names[layer.name]}
         if isinstance(layer, FakeQuantize):
             return None
         if isinstance(layer, _QuantizedKernel):
@@ -283,9 +319,16 @@ def strip(model: keras.Model) -> tuple[keras.Model, Ranges]:
 
 def layers_in_float(model: keras.Model) -> set[str]:
     """The layers of a quantisation-aware model that compute in float: see `range_plan.in_float`."""
-    lowered, ranges = strip(model)
-    plan = range_plan.read_plan(lowered)
-    return range_plan.in_float(plan, set(plan.points) - set(ranges))
+    plan = range_plan.read_plan(model)
+    rounded = {layer.rounded for layer in model.layers if isinstance(layer, FakeQuantize)}
+    return range_plan.in_float(plan, set(plan.points) - rounded)
+
+
+def last_layer(model: keras.Model) -> keras.Layer:
+    """The layer that makes a model's first output, before fake quantisation."""
+    made_by = {id(t): x for x in model.layers for t in keras.tree.flatten(x.output)}
+    last = made_by[id(model.outputs[0])]
+    return made_by[id(last.input)] if isinstance(last, FakeQuantize) else last
 
 
 def is_quantized(model) -> bool:
@@ -302,15 +345,21 @@ def check_quantized(model) -> None:
         )
 
 
-def for_conversion(model: keras.Model) -> keras.Model:
+def for_conversion(model: keras.Model, without: keras.Layer | None = None) -> keras.Model:
     """A copy for the converter: all in float32, and plain kernels in transposed convolutions.
 
     The converter loses the channel axis of their fake quantisation, but quantises a plain kernel
     by each channel's largest value itself. So the kernel is given on its grid, and a channel
     that was floored gets one value at its floor.
+
+    Args:
+        model: A quantisation-aware model.
+        without: A layer to leave out.
     """
 
     def clone(layer):
+        if layer is without:
+            return None
         config = {**layer.get_config(), "dtype": "float32"}
         if not isinstance(layer, QuantizedConv2DTranspose):
             return type(layer).from_config(config)

@@ -81,7 +81,7 @@ class RangePlan:
 
 
 def read_plan(model: keras.Model) -> RangePlan:
-    """Read the plan off a lowered model.
+    """Read the plan off a lowered model, or off the quantisation-aware one made of it.
 
     Raises:
         ValueError: the model holds a layer that lowering does not produce, or uses one twice.
@@ -96,9 +96,9 @@ def read_plan(model: keras.Model) -> RangePlan:
     group = _Groups()
     for name, layer in layers.items():
         reads[name] = tuple(source[p] for p in parents[name])
-        kind = type(layer).__name__
+        kind = _kind(layer)
         if kind == "InputLayer":
-            preprocessing = [c for c in consumers[name] if type(layers[c]).__name__ == "Rescaling"]
+            preprocessing = [c for c in consumers[name] if _kind(layers[c]) == "Rescaling"]
             # A Rescaling directly on the input is preprocessing: the int8 input comes after it.
             inputs[name] = source[name] = preprocessing[0] if preprocessing else name
             if not preprocessing:
@@ -163,6 +163,11 @@ def complete(plan: RangePlan, found: Mapping[str, tuple[float, float]]) -> dict:
             f"Ranges must name every tensor that needs one. Missing: {missing[:5]} "
             f"({len(missing)} in all). Calibrate the same lowered model that is quantised."
         )
+    if unknown := [name for name in found if name not in plan.points]:
+        raise ValueError(
+            f"Ranges must be of tensors that carry one. Received: {unknown[:5]} ({len(unknown)} in "
+            f"all). Known are {', '.join(list(plan.points)[:8])}, ...: leave the others out."
+        )
     hulls: dict[str, tuple[float, float]] = {}
     for name, point in plan.points.items():
         low, high = point.fixed or found[name]
@@ -200,15 +205,37 @@ def in_float(plan: RangePlan, names) -> set[str]:
     return found
 
 
+def lowered_names(model: keras.Model) -> dict[str, str]:
+    """What each layer of a quantisation-aware model is called in the lowered one, by its name.
+
+    Fake quantisation is called after the layer whose output it rounds.
+    """
+    made_by = {id(t): x.name for x in model.layers for t in keras.tree.flatten(x.output)}
+    names = {layer.name: layer.name for layer in model.layers}
+    for layer in model.layers:
+        if _kind(layer) == "FakeQuantize":
+            names[layer.name] = names[made_by[id(layer.input)]] = layer.rounded
+    return names
+
+
+def _kind(layer) -> str:
+    return type(layer).__name__.removeprefix("Quantized")
+
+
 def _edges(model):
     """The layers by name in the order of the graph, what each reads, and the model's outputs."""
     graph = trace(model)
+    names = lowered_names(model)
     layers = {ref.name: model.get_layer(ref.name) for ref in graph.inputs}
     parents: dict[str, list[str]] = {name: [] for name in layers}
     made_by = {ref: ref.name for ref in graph.inputs}
     for node in graph.nodes:
         name = node.operation.name
-        if name in layers or node.name != name:
+        if _kind(node.operation) == "FakeQuantize":
+            made_by.update(dict.fromkeys(node.outputs, names[name]))
+            continue
+        name = names.get(name, name)
+        if name in layers or node.name != node.operation.name:
             raise ValueError(
                 f"A lowered model uses each layer once and holds no other model. Received: layer "
                 f"{name!r}, used again or nested. Call `mobile.lower(model)` first."
@@ -222,7 +249,7 @@ def _edges(model):
 def _fused_relu(name, layers, consumers, outputs) -> bool:
     """Whether the runtime computes this layer and the ReLU after it as one operator."""
     layer = layers[name]
-    arithmetic = type(layer).__name__ in _ARITHMETIC | WEIGHTED
+    arithmetic = _kind(layer) in _ARITHMETIC | WEIGHTED
     alone = len(consumers[name]) == 1 and name not in outputs
     linear = activation_of(layer) == "linear"
     return arithmetic and alone and linear and _is_relu(layers[consumers[name][0]])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mobile.record import Record, table, write_file
+from mobile.record import Count, Record, table, write_file
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,17 @@ class Ranges(Record, Mapping):
 
     ranges: dict[str, tuple[float, float]]
     method: str = "mse"
-    images: int = 0
+    images: Count = 0
 
     def __post_init__(self):
         clean = {}
-        for name, (low, high) in self.ranges.items():
+        for name, pair in self.ranges.items():
+            if np.shape(pair) != (2,):
+                raise ValueError(
+                    f"A range must be a pair (low, high). Received: {pair!r} for tensor {name!r}. "
+                    "Find ranges with mobile.calibrate."
+                )
+            low, high = pair
             if not (np.isfinite(low) and np.isfinite(high) and low <= high):
                 raise ValueError(
                     f"A range must be finite, its low end first. Received: ({low}, {high}) for "
@@ -36,6 +42,18 @@ class Ranges(Record, Mapping):
                 )
             clean[name] = (float(low), float(high))
         object.__setattr__(self, "ranges", clean)
+
+    @classmethod
+    def of(cls, ranges) -> "Ranges":
+        """Return `Ranges` as they are, and make them of any other mapping, checked alike."""
+        if isinstance(ranges, cls):
+            return ranges
+        if not isinstance(ranges, Mapping):
+            raise TypeError(
+                "`ranges` must map the name of each tensor to (low, high). Received: "
+                f"{type(ranges).__name__}. Find them with mobile.calibrate."
+            )
+        return cls(dict(ranges), method="given")
 
     def __getitem__(self, name):
         return self.ranges[name]

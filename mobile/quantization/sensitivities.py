@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from keras_se.rebuild import rebuild
-from mobile.quantization import keras_engine
+from mobile.progress import track
+from mobile.quantization import calibration_images, classes, engines, keras_engine, range_plan
 from mobile.record import Record, table
 
 
@@ -63,33 +65,40 @@ class Sensitivity(Record):
 
 
 def sensitivity(
-    model, images, ranges=None, layers=None, target="xnnpack", labels=None, progress=True
-):
+    model: keras.Model,
+    images,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    layers: Collection[str] | None = None,
+    target: str = "xnnpack",
+    labels=None,
+    progress: bool = True,
+) -> Sensitivity:
     """Say what each layer costs in accuracy when it alone is quantised, and when it alone is not.
 
     Args:
         model: Any functional Keras model, or a quantisation-aware one.
-        images: Images to compare outputs on; 32 to 128 do.
+        images: Images to compare outputs on, in any form that `mobile.calibrate` takes; 32 to 128
+            do.
         ranges: Of the lowered model; by default they are calibrated on `images`.
         layers: Names of layers of the lowered model to look at; all with a range by default.
         target: What the model is lowered for.
-        labels: Class of each image, for top-1 accuracy besides agreement.
+        labels: Class number of each image, for top-1 accuracy besides agreement.
         progress: Whether to show a progress bar.
 
     Returns:
         A `Sensitivity`.
     """
-    from mobile.quantization import quantize_aware
-
+    images = calibration_images.reusable(images)
     if not keras_engine.is_quantized(model):
         given = None if ranges else images
-        model = quantize_aware(model, given, ranges=ranges, target=target, correction=False)
-    images = np.asarray(images, np.float32)
-    if labels is not None and np.shape(labels) != (len(images),):
+        model = engines.quantize_aware(model, given, ranges=ranges, target=target, correction=False)
+    elif ranges is not None or target != "xnnpack":
         raise ValueError(
-            f"`labels` must hold one class for each image. Received: shape {np.shape(labels)} for "
-            f"{len(images)} images. Pass class numbers, not one-hot rows."
+            "A quantisation-aware model has its ranges and its target. Received: "
+            f"{'`ranges`' if ranges is not None else f'target={target!r}'} with {model.name!r}. "
+            "Leave that out, or pass the float model."
         )
+    images = calibration_images.spread(model, images)
     switched = _Switched(model)
     names = [name for name in switched.names if layers is None or name in layers]
     unknown = set(layers or ()) - set(switched.names)
@@ -99,18 +108,23 @@ def sensitivity(
             f"{', '.join(switched.names[:8])}, ...: print the Ranges for all."
         )
     truth = switched.outputs(images, set())
+    if labels is not None:
+        labels = classes.checked_labels(labels, truth)
     everything = set(switched.names)
 
     def cost(quantized):
         outputs = switched.outputs(images, quantized)
-        return *_cost(truth, outputs), _accuracy(outputs, labels)
+        return *_cost(truth, outputs), right(outputs)
+
+    def right(outputs):
+        return None if labels is None else classes.accuracy(classes.classes_of(outputs), labels)
 
     rows = []
-    for name in _track(names, progress):
-        (alone, same, right), (without, others, left) = cost({name}), cost(everything - {name})
-        rows.append(LayerCost(name, alone, same, without, others, right, left))
-    *whole, right = cost(everything)
-    return Sensitivity(tuple(rows), *whole, len(images), right, _accuracy(truth, labels))
+    for name in track(names, "Layers", progress):
+        (alone, same, found), (without, others, left) = cost({name}), cost(everything - {name})
+        rows.append(LayerCost(name, alone, same, without, others, found, left))
+    *whole, found = cost(everything)
+    return Sensitivity(tuple(rows), *whole, len(truth), found, right(truth))
 
 
 class _Switched:
@@ -120,13 +134,14 @@ class _Switched:
         import tensorflow as tf
 
         found = [x for x in model.layers if isinstance(x, keras_engine.FakeQuantize)]
-        self.names = [layer.name.removesuffix("_range") for layer in found]
+        self.names = [layer.rounded for layer in found]
         self._switches = tf.Variable(tf.ones(len(found)), trainable=False)
         index = {name: i for i, name in enumerate(self.names)}
+        lowered = range_plan.lowered_names(model)
 
         def clone(layer):
             config = layer.get_config()
-            name = layer.name.removesuffix("_range")
+            name = lowered[layer.name]
             if isinstance(layer, keras_engine.FakeQuantize):
                 return _switchable(type(layer), self._switches, index[name]).from_config(config)
             if hasattr(layer, "on_grid"):
@@ -135,16 +150,17 @@ class _Switched:
             return type(layer).from_config(config)
 
         copy = rebuild(model, clone)
-        last = copy.layers[-1].name.removesuffix("_range")
-        before = copy.get_layer(last)
+        before = keras_engine.last_layer(copy)
         is_softmax = isinstance(before, keras.layers.Softmax)
         output = before.input if is_softmax else copy.outputs[0]
-        self._function = tf.function(keras.Model(copy.input, output), reduce_retracing=True)
+        part = keras.Model(copy.inputs, output)
+        self._function = tf.function(part, reduce_retracing=True, autograph=False)
 
     def outputs(self, images, quantized, batch_size=16):
-        """The model's outputs with only the layers named in `quantized` quantised."""
+        """The model's first output with only the layers named in `quantized` quantised."""
         self._switches.assign([float(name in quantized) for name in self.names])
-        parts = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
+        starts = range(0, len(images[0]), batch_size)
+        parts = [[column[i : i + batch_size] for column in images] for i in starts]
         return np.concatenate([self._function(part, training=False).numpy() for part in parts])
 
 
@@ -171,26 +187,5 @@ def _cost(truth, outputs):
     """Signal-to-noise in dB, and the share of equal top-1."""
     noise = float(np.square(outputs - truth).sum())
     ratio = 10 * np.log10(float(np.square(truth).sum()) / max(noise, 1e-12))
-    return min(float(ratio), 120.0), float((outputs.argmax(-1) == truth.argmax(-1)).mean())
-
-
-def _accuracy(outputs, labels):
-    if labels is None:
-        return None
-    return float((outputs.reshape(len(outputs), -1).argmax(-1) == labels).mean())
-
-
-def _track(names, show):
-    if not show:
-        return names
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(
-        names,
-        "Layers",
-        console=console,
-        transient=True,
-        disable=console.is_jupyter or not console.is_terminal,
-    )
+    same = classes.classes_of(outputs) == classes.classes_of(truth)
+    return min(float(ratio), 120.0), float(same.mean())

@@ -5,6 +5,7 @@ No runtime and no TensorFlow is loaded, so any file can be read, also one that n
 
 import collections
 import json
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,12 +46,12 @@ class Tensor:
     values: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
-    def constant(self):
+    def constant(self) -> bool:
         """Whether the file holds its values."""
         return self.values is not None
 
     @property
-    def spec(self):
+    def spec(self) -> TensorSpec:
         """The same as the record that artifacts carry."""
         single = len(self.scales) == 1
         return TensorSpec(
@@ -78,12 +79,12 @@ class Operator:
     version: int = 1
 
     @property
-    def activation(self):
+    def activation(self) -> str:
         """The fused activation: `NONE`, `RELU`, `RELU6`, ..."""
         return self.options.get("fused_activation_function", "NONE")
 
     @property
-    def dtype(self):
+    def dtype(self) -> str:
         """The dtype that it computes in: its output's, or `from>to` where its input has another.
 
         A kernel of another dtype than the input, as in dynamic range, is said as `float32*int8`.
@@ -99,7 +100,7 @@ class Operator:
         return dtype
 
     @property
-    def origin(self):
+    def origin(self) -> str:
         """Where it came from, as far as the file tells: number, name, tensor.
 
         The converter names tensors after layers, but not the last and the quantised ones: then what
@@ -130,7 +131,7 @@ class Subgraph:
     output_indices: tuple[int, ...]
 
     @property
-    def border(self):
+    def border(self) -> tuple[int, ...]:
         """Indices of the input and output tensors."""
         return (*self.input_indices, *self.output_indices)
 
@@ -145,29 +146,29 @@ class Flatbuffer:
     description: str = ""
 
     @property
-    def tensors(self):
+    def tensors(self) -> tuple[Tensor, ...]:
         """The main graph's tensors, by index."""
         return self.subgraphs[0].tensors
 
     @property
-    def operators(self):
+    def operators(self) -> tuple[Operator, ...]:
         """The main graph's operators, in the order they run."""
         return self.subgraphs[0].operators
 
     @property
-    def inputs(self):
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """The input tensors, as specs."""
         return tuple(self.tensors[i].spec for i in self.subgraphs[0].input_indices)
 
     @property
-    def outputs(self):
+    def outputs(self) -> tuple[TensorSpec, ...]:
         """The output tensors, as specs."""
         return tuple(self.tensors[i].spec for i in self.subgraphs[0].output_indices)
 
     @property
-    def operator_counts(self):
+    def operator_counts(self) -> dict[str, int]:
         """Name and dtype, such as `CONV_2D int8`, to count, the most frequent first."""
-        names = [f"{op.name} {op.dtype}" for graph in self.subgraphs for op in graph.operators]
+        names = (f"{op.name} {op.dtype}" for graph in self.subgraphs for op in graph.operators)
         return dict(collections.Counter(names).most_common())
 
     def __str__(self):
@@ -185,25 +186,40 @@ class Flatbuffer:
         return table(("#", "operator", "dtype", "fused", "output", "name"), rows)
 
 
-def read(model):
+def read(model) -> Flatbuffer:
     """Read a .tflite given as bytes, path or `Artifact`, and return a `Flatbuffer`.
 
     Raises:
-        ValueError: It is no .tflite file.
+        ValueError: It is no .tflite file, or a damaged one.
     """
     content = content_of(model)
     packed = schema.unpack(content)
+    with schema.whole(content):
+        return view(packed, len(content))
+
+
+def view(packed, size_bytes: int) -> Flatbuffer:
+    """Return the `Flatbuffer` of a file that `schema.unpack` opened."""
     generated = schema.load()
     names = [schema.operator_name(generated, code) for code in packed.operatorCodes or []]
+    if not packed.subgraphs:
+        raise ValueError("it holds no graph")
     graphs = tuple(_subgraph(generated, packed, graph, names) for graph in packed.subgraphs)
+    return Flatbuffer(graphs, _metadata(packed), size_bytes, schema.text(packed.description))
+
+
+def _metadata(packed):
+    parsed = {}  # several names may share a buffer
     metadata = {}
     for entry in packed.metadata or []:
-        data = packed.buffers[entry.buffer].data
-        metadata[schema.text(entry.name)] = _parse(b"" if data is None else bytes(bytearray(data)))
-    return Flatbuffer(graphs, metadata, len(content), schema.text(packed.description))
+        if entry.buffer not in parsed:
+            data = packed.buffers[entry.buffer].data
+            parsed[entry.buffer] = _parse(b"" if data is None else bytes(data))
+        metadata[schema.text(entry.name)] = parsed[entry.buffer]
+    return metadata
 
 
-def write_metadata(model, name, data):
+def write_metadata(model, name: str, data) -> bytes:
     """Return the .tflite's bytes with a JSON metadata buffer added, or replaced where it has one.
 
     Args:
@@ -213,6 +229,12 @@ def write_metadata(model, name, data):
     """
     content = content_of(model)
     packed = schema.unpack(content)
+    put_metadata(packed, name, data)
+    return schema.pack(packed) + schema.attached(content)
+
+
+def put_metadata(packed, name, data):
+    """Do in a file that `schema.unpack` opened what `write_metadata` does."""
     written = np.frombuffer(json.dumps(data).encode(), dtype=np.uint8)
     packed.metadata = list(packed.metadata or [])
     entry = next((m for m in packed.metadata if schema.text(m.name) == name), None)
@@ -222,7 +244,6 @@ def write_metadata(model, name, data):
         packed.metadata.append(entry)
         packed.buffers.append(schema.load().BufferT())
     packed.buffers[entry.buffer].data = written
-    return schema.pack(packed) + schema.attached(content)
 
 
 def _subgraph(generated, packed, graph, names):
@@ -231,23 +252,26 @@ def _subgraph(generated, packed, graph, names):
     for number, op in enumerate(graph.operators or []):
         name, custom, version = names[op.opcodeIndex]
         options = schema.options(generated, op.builtinOptions or op.builtinOptions2)
-        inputs = tuple(tensors[i] if i >= 0 else None for i in schema.ints(op.inputs))
-        outputs = tuple(tensors[i] for i in schema.ints(op.outputs))
+        inputs = tuple(None if i == -1 else _one(tensors, i) for i in schema.ints(op.inputs))
+        outputs = tuple(_one(tensors, i) for i in schema.ints(op.outputs))
         operators.append(Operator(number, name, inputs, outputs, options, custom, version))
-    return Subgraph(
-        schema.text(graph.name),
-        tensors,
-        tuple(operators),
-        schema.ints(graph.inputs),
-        schema.ints(graph.outputs),
-    )
+    border = schema.ints(graph.inputs), schema.ints(graph.outputs)
+    for index in (*border[0], *border[1]):
+        _one(tensors, index)
+    return Subgraph(schema.text(graph.name), tensors, tuple(operators), *border)
+
+
+def _one(tensors, index):
+    if not 0 <= index < len(tensors):
+        raise ValueError(f"tensor {index} is named, of {len(tensors)}")
+    return tensors[index]
 
 
 def _tensor(generated, packed, index, tensor):
     dtype = schema.enum(generated.TensorType)[tensor.type].lower()
     quantization = tensor.quantization
-    scales = quantization.scale if quantization is not None else None
-    zeros = quantization.zeroPoint if quantization is not None else None
+    scales = schema.floats(quantization.scale) if quantization is not None else ()
+    zeros = schema.ints(quantization.zeroPoint) if quantization is not None else ()
     shape = schema.ints(tensor.shape)
     data = packed.buffers[tensor.buffer].data if tensor.buffer else None
     return Tensor(
@@ -256,23 +280,25 @@ def _tensor(generated, packed, index, tensor):
         shape=shape,
         signature=schema.ints(tensor.shapeSignature) or shape,
         dtype=dtype,
-        scales=() if scales is None else tuple(float(s) for s in scales),
-        zero_points=() if scales is None or zeros is None else schema.ints(zeros),
+        scales=scales,
+        zero_points=(zeros or (0,) * len(scales)) if scales else (),
         axis=quantization.quantizedDimension if quantization is not None else 0,
         values=None if data is None or not len(data) else _values(data, dtype, shape),
     )
 
 
 def _values(data, dtype, shape):
-    raw = np.frombuffer(bytearray(data), dtype=np.uint8)
+    """Return the content of a buffer, of which any number of tensors may be views."""
+    raw = np.asarray(data, np.uint8)
     if dtype in ("bfloat16", "string", "resource", "variant") or dtype not in np.sctypeDict:
         return raw  # int4 and the like are packed: left as bytes
     values = raw.view(dtype)
-    return values.reshape(shape) if values.size == int(np.prod(shape)) else values
+    fits = min(shape, default=0) >= 0 and values.size == math.prod(shape)
+    return values.reshape(shape) if fits else values
 
 
 def _parse(data):
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, or nothing but brackets
         return data

@@ -1,11 +1,13 @@
 """Whether a file computes in integers alone."""
 
+from collections.abc import Iterable
+
 from mobile.tflite.file import FLOATS, Flatbuffer, read
 
 _SHAPE_ARITHMETIC = ("SHAPE", "PACK", "STRIDED_SLICE", "GATHER", "CONCATENATION", "REDUCE_PROD")
 
 
-def check_int8(model, allow_float_io=False, float_layers=()):
+def check_int8(model, allow_float_io: bool = False, float_layers: Iterable[str] = ()) -> None:
     """Raise if anything in the graph is not integer arithmetic of fixed shape.
 
     Wrong are: a float tensor, QUANTIZE, DEQUANTIZE, shape arithmetic (SHAPE, PACK and the like on
@@ -59,7 +61,7 @@ def _objection(graph, op, allow_float_io, in_float):
     """Return what `check_int8` has against an operator, and what to do; None if nothing."""
     tensors = [t for t in (*op.inputs, *op.outputs) if t is not None]
     if op.custom or op.name.startswith(("Flex", "STABLEHLO")):
-        advice = "Replace the layer by one that TFLite has, or see mobile.lowering_rule."
+        advice = "Make the model of operators that TFLite has, without it."
         return "phones and microcontrollers lack this operator", advice
     if op.index in in_float:
         return None
@@ -67,16 +69,16 @@ def _objection(graph, op, allow_float_io, in_float):
         at_border = any(t.index in graph.border for t in tensors)
         if at_border and allow_float_io:
             return None
-        advice = "Lower the model (mobile.lower), and give all that the layer reads a range."
+        advice = "Give all that is read and made beside it a range, or allow the layer in float."
         if at_border:
             advice = "Convert with int8 input and output, or allow float ones."
         return f"it changes {op.dtype.replace('>', ' into ')} on the way", advice
     is_output = any(t.index in graph.output_indices for t in op.outputs)
     computes_integers = any(t.dtype in ("int32", "int64") for t in op.outputs)
     if op.name in _SHAPE_ARITHMETIC and computes_integers and not is_output:
-        return "it computes a shape at run time", "Fix the batch size, as mobile.lower does."
+        return "it computes a shape at run time", "Convert with a fixed batch size."
     floats = [t for t in tensors if t.dtype in FLOATS]
     if floats:
-        advice = "Give it a range, or lower the layer to operators that have integer kernels."
+        advice = "Give it a range, or allow the layer in float."
         return f"tensor {floats[0].name!r} is {floats[0].dtype}", advice
     return None

@@ -1,7 +1,12 @@
 """The pieces that a delegate takes of a file."""
 
+import collections
+from collections.abc import Container, Iterable
 
-def delegated(file, delegates):
+from mobile.tflite.file import Flatbuffer
+
+
+def delegated(file: Flatbuffer, delegates: Iterable[dict]) -> set[int]:
     """Return the indices of the operators inside the delegate's pieces.
 
     A piece is told by the tensors that enter and leave it: inside is what lies on the way back from
@@ -20,7 +25,7 @@ def delegated(file, delegates):
     return inside
 
 
-def count_partitions(file, kept):
+def count_partitions(file: Flatbuffer, kept: Container[int]) -> int:
     """Return into how many pieces TFLite cuts the graph for a delegate that takes `kept`.
 
     From what can run, it takes all that the delegate keeps, and all that this makes possible; then
@@ -30,19 +35,24 @@ def count_partitions(file, kept):
         PartitionGraphIntoNodeSubsets in tflite/graph_info.cc of LiteRT.
     """
     made = {t.index for op in file.operators for t in op.outputs}
-    ready = {t.index for t in file.tensors} - made
-    waiting, pieces, kind = list(file.operators), 0, None
-    while waiting:
-        can = [op for op in waiting if all(t is None or t.index in ready for t in op.inputs)]
-        if not can:
-            break
-        kind = (can[0].index in kept) if kind is None else not kind
-        taken = 0
-        while chosen := [op for op in can if (op.index in kept) == kind]:
-            taken += len(chosen)
-            ready |= {t.index for op in chosen for t in op.outputs}
-            gone = {op.index for op in chosen}
-            waiting = [op for op in waiting if op.index not in gone]
-            can = [op for op in waiting if all(t is None or t.index in ready for t in op.inputs)]
-        pieces += kind and taken > 0
+    readers, lacking = collections.defaultdict(list), {}
+    ready = {True: [], False: []}
+    for op in file.operators:
+        needs = {t.index for t in op.inputs if t is not None} & made
+        lacking[op.index] = len(needs)
+        for index in needs:
+            readers[index].append(op.index)
+        if not needs:
+            ready[op.index in kept].append(op.index)
+    first = next((index for index, count in lacking.items() if not count), -1)
+    pieces, kind = 0, first in kept
+    while ready[True] or ready[False]:
+        pieces += kind and bool(ready[True])
+        while ready[kind]:
+            for tensor in file.operators[ready[kind].pop()].outputs:
+                for reader in readers.pop(tensor.index, ()):
+                    lacking[reader] -= 1
+                    if not lacking[reader]:
+                        ready[reader in kept].append(reader)
+        kind = not kind
     return pieces

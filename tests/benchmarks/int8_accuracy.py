@@ -21,10 +21,10 @@ from PIL import Image
 
 import mobile
 from keras_se import weights
+from keras_se.graph import trace
 from mobile import devices, quantization
 from mobile.benchmarking import statistics
-from mobile.conversion import converter as keras_to_tflite
-from mobile.conversion import quiet
+from mobile.conversion import quiet, tflite_converter
 from mobile.record import table
 from mobile.tflite.artifact import Artifact
 
@@ -77,8 +77,8 @@ def plain_converter(model, images):
     core, preprocessing = _core(model)
     samples = preprocessing.apply(images)
     with quiet.quiet():
-        traced = keras_to_tflite._trace(core)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], core)
+        traced = tflite_converter.concrete_function(core, trace(core))
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([x[None]] for x in samples)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -94,8 +94,7 @@ def edge_quantizer(model, images, static):
     except ImportError:
         return None
     core, preprocessing = _core(model)
-    with quiet.quiet():
-        content = keras_to_tflite._tflite(core)
+    content, _ = tflite_converter.run(core)
     rules = recipe.static_wi8_ai8() if static else recipe.dynamic_wi8_afp32()
     work = quantizer.Quantizer(content, rules)
     if not static:

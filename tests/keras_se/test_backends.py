@@ -36,9 +36,9 @@ for kind, pool, gate, rank, aggregate in cases:
     config = keras_se.SEConfig(
         kind, reduction=4, min_channels=1, pool=pool, gate=gate, aggregate=aggregate
     )
-    # No size equals a number of filters: there Keras 3.15's ops.add on TensorFlow takes the bias
+    # Sizes that equal numbers of filters: there Keras 3.15's ops.add on TensorFlow takes the bias
     # of a channels_first convolution for one of the last axis.
-    x = rng.normal(size=(2, *(5, 6, 7)[: rank - 2], 16)).astype("float32")
+    x = rng.normal(size=(2, *(4, 16, 4)[: rank - 2], 16)).astype("float32")
     layer = config.layer()
     layer.build(x.shape)
     layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])

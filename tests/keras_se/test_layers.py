@@ -128,7 +128,11 @@ def test_scse_is_both_formulas_joined(shape, aggregate, pool, gate, use_bias):
 
 
 @pytest.mark.parametrize("kind", ["cse", "sse", "scse", "static"])
-@pytest.mark.parametrize("shape", [(2, 16, 9), (2, 16, 5, 6), (2, 16, 3, 4, 5)])
+@pytest.mark.parametrize(
+    "shape",
+    # Squeezed to 4 of 16 channels: no size tells these from the positions, nor the axes apart.
+    [(2, 16, 9), (2, 16, 5, 6), (2, 16, 3, 4, 5), (2, 16, 4, 4), (2, 16, 16, 16)],
+)
 @pytest.mark.parametrize("pool", ["avg", None])
 def test_channels_first_is_channels_last_transposed(kind, shape, pool):
     rng = np.random.default_rng(3)

@@ -70,3 +70,15 @@ def test_h5_of_keras_2_is_read_by_layer_name(tmp_path):
         "conv/kernel": (1, 1, 2, 3),
         "conv/bias": (3,),
     }
+
+
+def test_h5_whose_lists_of_names_are_cut_in_pieces_is_read(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "w.h5", "w") as file:  # HDF5 takes 64 kB an attribute
+        for name in ("a", "b"):
+            group = file.create_group(f"model_weights/{name}")
+            group.attrs["weight_names"] = [f"{name}_1/kernel:0".encode()]  # a second graph's
+            group.create_dataset(f"{name}_1/kernel:0", data=np.ones((2, 3)))
+        file["model_weights"].attrs["layer_names1"] = [b"b"]
+        file["model_weights"].attrs["layer_names0"] = [b"a"]
+    assert list(weight_files.read(tmp_path / "w.h5")) == ["a/kernel", "b/kernel"]

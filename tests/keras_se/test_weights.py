@@ -1,12 +1,14 @@
 """Every weight finds its layer, or both leftovers are listed."""
 
+import dataclasses
 import json
 import re
 
+import keras
 import numpy as np
 import pytest
 
-from keras_se import models, weights
+from keras_se import MOBILENET_V3, models, weights
 
 
 @pytest.fixture
@@ -29,15 +31,17 @@ def image(model, seed=1):
     return np.random.default_rng(seed).uniform(0, 255, shape).astype("float32")
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".weights.h5"])
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".weights.h5", ".h5"])
 def test_every_format_round_trips_by_layer_name(tmp_path, suffix, build, write_safetensors):
     source, target, path = build(0), build(1), tmp_path / f"w{suffix}"
     if suffix == ".npz":
         np.savez(path, **named(source))
     elif suffix == ".safetensors":
         write_safetensors(path, named(source))
-    else:
+    elif suffix == ".weights.h5":
         source.save_weights(path)
+    else:
+        source.save(path)  # the whole model
     loaded = weights.load(target, path)
     assert not loaded.fresh
     assert not loaded.unused
@@ -123,3 +127,53 @@ def test_real_weights_load_by_name(shared_data):
     loaded = weights.load(model, shared_data / "weights" / "mobilenet_v3_small_imagenet.npz")
     assert not loaded.fresh
     assert not loaded.unused
+
+
+def sequence_model():
+    """Layers whose weights are no kernels, or several, in a model in a model."""
+    x = keras.Input((7, 4))
+    y = keras.layers.SeparableConv1D(4, 3, padding="same", name="separable")(x)
+    y = keras.layers.LayerNormalization(name="norm")(y)
+    y = keras.layers.MultiHeadAttention(2, 3, name="attention")(y, y)
+    y = keras.layers.Bidirectional(keras.layers.LSTM(5, name="lstm"), name="both")(y)
+    inner = keras.Sequential([keras.Input((10,)), keras.layers.Dense(3, name="dense")], name="in")
+    y = keras.layers.BatchNormalization(scale=False, name="plain")(inner(y))
+    return keras.Model(x, keras.layers.PReLU(name="prelu")(y))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".weights.h5", ".h5"])
+def test_layers_of_any_kind_find_their_weights(tmp_path, suffix):
+    source, target, path = sequence_model(), sequence_model(), tmp_path / f"w{suffix}"
+    rng = np.random.default_rng(0)
+    source.set_weights([rng.normal(size=w.shape) for w in source.weights])
+    if suffix == ".npz":
+        np.savez(path, **{w.path: np.asarray(w) for w in source.weights})
+    elif suffix == ".weights.h5":
+        source.save_weights(path)
+    else:
+        source.save(path)
+    loaded = weights.load(target, path)
+    assert not loaded.fresh and not loaded.unused
+    for ours, theirs in zip(target.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_layer_renamed_since_it_was_built_gets_all_its_weights(tmp_path, build):
+    source, target = build(0), build(1)
+    np.savez(
+        tmp_path / "w.npz",
+        **{key.replace("block_0_se", "gate"): a for key, a in named(source).items()},
+    )
+    target.get_layer("block_0_se").name = "gate"
+    assert not weights.load(target, tmp_path / "w.npz").fresh
+    for ours, theirs in zip(target.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_static_se_takes_the_convolutions_of_dynamic_se(tmp_path, build):
+    source = build(0)
+    np.savez(tmp_path / "w.npz", **named(source))
+    static = dataclasses.replace(MOBILENET_V3, kind="static")
+    loaded = weights.load(build(1, se=static), tmp_path / "w.npz", transfer=True)
+    assert loaded.fresh == tuple(f"block_{i}_se" for i in (0, 3, 4, 5, 6, 7, 8, 9, 10))
+    assert "block_0_se/reduce" in loaded.layers

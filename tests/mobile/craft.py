@@ -1,5 +1,8 @@
 """Build a .tflite operator by operator, without a converter: tiny, and just what is asked for."""
 
+import functools
+import struct
+
 import numpy as np
 
 from mobile.tflite import schema
@@ -83,7 +86,7 @@ class Craft:
 
     def op(self, kind, inputs, shape, options=None, outputs=None, **kw):
         """Add an operator with one output of `shape`, or with the given `outputs`."""
-        custom = kind.startswith("Flex")
+        custom = not hasattr(self.schema.BuiltinOperator, kind)
         if kind not in self.codes:
             code = self.schema.OperatorCodeT()
             number = self.schema.BuiltinOperator.CUSTOM
@@ -130,6 +133,12 @@ class Craft:
         return schema.pack(self.model)
 
 
+def packed_once(part):
+    """Let a part of a file be packed once, however many offsets lead to it."""
+    part.Pack = functools.cache(part.Pack)
+    return part
+
+
 def endless():
     """Return a file that never ends: while x equals x, add x to itself."""
     c = Craft("float32")
@@ -155,6 +164,77 @@ def enormous():
     image = c.tensor((1, 8, 8, 4), "image")
     size = c.constant([40000, 40000])
     return c.build([image], [c.op("RESIZE_NEAREST_NEIGHBOR", [image, size], (1, 40000, 40000, 4))])
+
+
+def quantize_in_the_middle():
+    """Return a file with a float island: convolution, DEQUANTIZE, QUANTIZE, convolution."""
+    shape = (1, 8, 8, 4)
+    c = Craft()
+    image = c.tensor(shape, "image")
+    x = c.conv(image, shape, 4, name="first")
+    x = c.op("DEQUANTIZE", [x], shape, dtype="float32", name="block/swish;block/other")
+    x = c.op("QUANTIZE", [x], shape, name="back")
+    return c.build([image], [c.conv(x, shape, 3)])
+
+
+def float_border():
+    """Return a file of float input and output around an int8 convolution."""
+    shape = (1, 8, 8, 4)
+    c = Craft()
+    image = c.tensor(shape, "image", dtype="float32")
+    x = c.conv(c.op("QUANTIZE", [image], shape), shape, 4)
+    return c.build([image], [c.op("DEQUANTIZE", [x], shape, dtype="float32", name="logits")])
+
+
+def classifier(classes=300, seed=0, zero=False):
+    """Return an int8 file that gives most of 300 classes a probability of zero, as trained ones do.
+
+    With `zero`, it gives all the same to any picture.
+    """
+    c = Craft()
+    shape = (1, 16, 16, 3)
+    image = c.tensor(shape, "image", scale=1 / 255, zero_point=-128)
+    c.scale = 1 / 255
+    x = c.conv(image, shape, 8, RELU, size=3, seed=seed)
+    c.graph.tensors[x].quantization.scale = np.array([0.05], np.float32)
+    c.scale = 0.05
+    x = c.conv(x, (1, 16, 16, 8), 32, RELU, seed=seed + 1)
+    x = c.op("MEAN", [x, c.constant([1, 2])], (1, 1, 1, 32), {"keepDims": True}, scale=0.01)
+    c.scale = 0.01
+    kernel = np.random.default_rng(seed).integers(-127, 128, (classes, 1, 1, 32))
+    kernel = c.constant(kernel * (not zero), "int8", scale=0.05, zero_point=0)
+    bias = c.constant(np.zeros(classes), scale=0.05 * 0.01, zero_point=0)
+    options = {"strideW": 1, "strideH": 1}
+    out = (1, 1, 1, classes)
+    x = c.op("CONV_2D", [x, kernel, bias], out, options, scale=0.3)
+    y = c.op("SOFTMAX", [x], out, {"beta": 1.0}, scale=1 / 256, zero_point=-128)
+    return c.build([image], [y])
+
+
+def transposed_with_bias():
+    """Return a float file of MediaPipe's operator, which XNNPACK alone has."""
+    c = Craft("float32")
+    random = np.random.default_rng(0)
+    image = c.tensor((1, 4, 4, 3), "image")
+    kernel = c.constant(random.normal(size=(2, 2, 2, 3)), "float32")
+    bias = c.constant([1.0, 2.0], "float32")
+    y = c.op("Convolution2DTransposeBias", [image, kernel, bias], (1, 8, 8, 2))
+    options = struct.pack("iii", 1, 2, 2)  # TfLiteTransposeConvParams: SAME, strides
+    c.graph.operators[-1].customOptions = np.frombuffer(options, np.uint8)
+    return c.build([image], [y])
+
+
+def pooled_and_unpooled():
+    """Return a float file of MediaPipe's pooling, which remembers where the largest were."""
+    c = Craft("float32")
+    image = c.tensor((1, 4, 4, 3), "image")
+    pooled = [c.tensor((1, 2, 2, 3)) for _ in range(2)]
+    c.op("MaxPoolingWithArgmax2D", [image], None, outputs=pooled)
+    y = c.op("MaxUnpooling2D", pooled, (1, 4, 4, 3))
+    options = struct.pack("10i", 2, 2, 2, 2, 2, 0, 0, 0, 0, 0)  # TfLitePoolParams: VALID, 2 by 2
+    for op in c.graph.operators:
+        op.customOptions = np.frombuffer(options, np.uint8)
+    return c.build([image], [y])
 
 
 def between_convolutions(kind, dtype="int8", activation=None):

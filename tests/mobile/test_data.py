@@ -146,7 +146,8 @@ def test_arrays_are_checked():
 
 def test_images_without_labels_are_drawn_from_anywhere_below_a_folder(folder, tmp_path):
     (folder / "train" / "red" / "1.png").write_bytes(b"no image")
-    assert data.load_images(folder, size=16, count=100).shape == (11, 16, 16, 3)
+    assert data.load_images(folder / "train", size=16, count=100).shape == (7, 16, 16, 3)
+    assert data.load_images(tmp_path / "set" / "test", size=16).shape == (4, 16, 16, 3)
     some = data.load_images(folder, size=16, count=3, seed=1)
     np.testing.assert_array_equal(some, data.load_images(folder, size=16, count=3, seed=1))
     assert len(some) == 3
@@ -155,3 +156,35 @@ def test_images_without_labels_are_drawn_from_anywhere_below_a_folder(folder, tm
         data.load_images(tmp_path / "nothing", size=16)
     with pytest.raises(ValueError, match="take 200"):
         data.load_images(folder, size=16, count=0)
+
+
+def test_images_to_calibrate_on_and_images_to_judge_on_are_others(folder):
+    """Of a folder with both parts, and of the digits."""
+    train, test = (data.load_images(folder, size=16, part=part) for part in ("train", "test"))
+    assert (len(train), len(test)) == (8, 4)
+    digits = data.load(size=8)
+    for part, whole in (("train", digits.x_train), ("test", digits.x_test)):
+        found = data.load_images("digits", size=8, count=2000, part=part)
+        np.testing.assert_array_equal(found, whole)
+    with pytest.raises(ValueError, match="judge on test"):
+        data.load_images(folder, part="validation")
+
+
+def test_the_word_digits_is_not_a_folder_of_that_name(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert data.load("digits", size=8).name == "digits"
+    folder.rename(tmp_path / "digits")
+    with pytest.raises(ValueError, match=r"Pass \./digits"):
+        data.load("digits")
+    for path in ("./digits", tmp_path / "digits"):
+        assert data.load(path, size=16).classes == ("blue", "red")
+
+
+def test_class_names_are_those_of_the_folders_that_hold_images(folder):
+    assert data.class_names("digits") == tuple("0123456789")
+    assert data.class_names(folder) == data.class_names(folder / "test") == ("blue", "red")
+    assert data.class_names(folder / "test" / "red") == ()  # images in no class folder
+    assert data.class_names(folder / "nothing") == ()
+    (folder / "test" / "red" / "more").mkdir()
+    _save(folder / "one" / "red" / "0.png", np.zeros((16, 16, 3)))
+    assert data.class_names(folder / "one") == ()  # of one class nothing can be told

@@ -1,9 +1,13 @@
+import ast
+import inspect
 import subprocess
 import sys
 
 import pytest
 
 import mobile
+from mobile import quantization
+from mobile.pipeline import keras_files
 
 
 def test_import_loads_nothing_heavy():
@@ -25,9 +29,46 @@ def test_records_load_without_tensorflow_or_keras():
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(AttributeError, match="benchmark, calibrate, convert"):
+    with pytest.raises(AttributeError, match=r"mean benchmark.*benchmark, calibrate, convert"):
         _ = mobile.benchmrak
+    with pytest.raises(AttributeError, match=r"'xyz'\. It has Agreement"):
+        _ = mobile.xyz
 
 
 def test_dir_shows_functions_and_modules():
     assert {"convert", "lower", "tflite", "Artifact"} <= set(dir(mobile))
+
+
+def test_editors_are_told_every_name_and_its_true_home():
+    """The imports under TYPE_CHECKING are those that __getattr__ makes."""
+    module = ast.parse(inspect.getsource(mobile))
+    block = next(node for node in module.body if isinstance(node, ast.If))
+    told = {line.names[0].name: line.module for line in block.body}
+    assert set(told) == {*mobile._HOMES, *mobile._ROOMS}
+    for name, home in told.items():
+        assert home == (f"mobile.{mobile._HOMES[name]}" if name in mobile._HOMES else "mobile")
+        assert getattr(mobile, name) is not None
+
+
+def test_loading_a_model_knows_every_layer_though_nothing_else_was_imported(quantized, tmp_path):
+    path = keras_files.save(quantized, tmp_path / "qat.keras")
+    code = (
+        f"import sys, mobile; assert 'keras' not in sys.modules; model = mobile.load({str(path)!r})"
+        "; print({type(layer).__name__ for layer in model.layers})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "FakeQuantize" in done.stdout
+    assert mobile.load is keras_files.load
+
+
+def test_rooms_with_heavy_insides_import_without_keras():
+    """As --help needs: what they offer comes when it is asked for."""
+    code = (
+        "import sys, mobile.lowering.targets, mobile.quantization, mobile.cli; "
+        "print(sorted({'keras', 'tensorflow', 'ai_edge_litert'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert quantization.calibrate.__module__ == "mobile.quantization.calibration"
+    with pytest.raises(AttributeError, match="no attribute 'calibrat'"):
+        _ = quantization.calibrat

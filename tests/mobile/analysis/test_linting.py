@@ -6,11 +6,16 @@ import sys
 import numpy as np
 import pytest
 
-from mobile import devices, tflite
+from mobile import devices
 from mobile.analysis import operator_support
 from mobile.analysis.linting import LintReport, lint
-from mobile.tflite.partitions import count_partitions
-from tests.mobile.craft import Craft, between_convolutions
+from mobile.tflite.artifact import Artifact
+from tests.mobile.craft import (
+    Craft,
+    between_convolutions,
+    pooled_and_unpooled,
+    transposed_with_bias,
+)
 
 SHARED = pathlib.Path(__file__).parents[4] / "shared" / "data" / "tflite"
 SHAPE = (1, 8, 8, 4)
@@ -167,6 +172,30 @@ def test_finding_says_where_why_what_it_costs_and_what_to_do():
     assert "2 of 3 operators kept, in 2 partitions" in text and "+1" in text
 
 
+def test_advice_of_a_finding_goes_by_whose_file_it_is():
+    content = between_convolutions("HARD_SWISH")
+    (stranger,) = lint(content, verify=False).findings
+    (ours,) = lint(Artifact.from_content(content, "int8"), verify=False).findings
+    assert "from the Keras model; where there is none, accept the cost" in stranger.advice
+    assert "Convert with target='xnnpack'" in ours.advice
+
+
+@pytest.mark.parametrize("make", [transposed_with_bias, pooled_and_unpooled])
+def test_operators_of_mediapipe_are_kept_as_the_runtime_keeps_them(make):
+    assert lint(make(), verify=False).partitions == devices.partitions(make()) == 1
+    assert lint(make()).ok and lint(make()).notes == ()
+
+
+def test_file_that_the_runtime_alone_refuses_is_advised_without_its_lowering():
+    c = Craft("float32")
+    x = c.tensor((1, 4), "x")
+    content = c.build([x], [c.op("RESHAPE", [x, c.constant([1, 5])], (1, 5))])  # 4 into 5
+    report = lint(content)
+    (finding,) = (f for f in report.findings if f.verdict == "refused")
+    assert "no rule here says at which operator" in finding.reason
+    assert "Convert the Keras model with mobile.convert" in finding.advice
+
+
 def test_last_softmax_costs_no_partition():
     c = Craft()
     image = c.tensor(SHAPE, "image")
@@ -174,18 +203,6 @@ def test_last_softmax_costs_no_partition():
     y = c.op("SOFTMAX", [x], SHAPE, {"beta": 1.0}, scale=1 / 256, zero_point=-128)
     (finding,) = lint(c.build([image], [y])).findings
     assert finding.partitions_saved == 0
-
-
-def test_partitions_of_parallel_branches_are_merged():
-    """Two branches with a refused operator each: both run between the same two pieces."""
-    c = Craft()
-    image = c.tensor(SHAPE, "image")
-    x = c.conv(image, SHAPE, 4)
-    a, b = c.op("HARD_SWISH", [x], SHAPE), c.op("GELU", [x], SHAPE)
-    content = c.build([image], [c.conv(c.op("ADD", [a, b], SHAPE), SHAPE, 3)])
-    file = tflite.read(content)
-    kept = {op.index for op in file.operators if op.name not in ("HARD_SWISH", "GELU")}
-    assert count_partitions(file, kept) == devices.partitions(content) == 2
 
 
 def test_report_goes_to_json_and_back():

@@ -1,6 +1,7 @@
 import pytest
 
 from mobile.benchmarking import benchmark as room
+from mobile.benchmarking.settings import Runtime, Schedule
 from mobile.benchmarking.single_stream import single_stream
 from mobile.benchmarking.timings import Conditions, Failure, ModelTimings, Timings
 
@@ -10,7 +11,7 @@ def device(monkeypatch):
     """A benchmark on scripted times; returns the calls."""
     calls = []
 
-    def benchmark(models, device="local", threads=1, **options):
+    def benchmark(models, device="local", **options):
         (name,) = models
         calls.append((name, options))
         if name == "broken":
@@ -33,12 +34,25 @@ def device(monkeypatch):
 def test_each_model_runs_alone_for_the_runs_and_seconds_of_mlperf(device):
     found = single_stream({"long": b"", "short": b""}, warmups=3)
     assert [name for name, _ in device] == ["long", "short"]
-    assert device[0][1] == {"runs": 1024, "least_s": 60.0, "control": False, "warmups": 3}
+    assert {name: value for name, value in device[0][1].items() if value is not None} == {
+        "schedule": Schedule(runs=1024, warmups=3, least_s=60.0, control=False),
+        "runtime": Runtime(),
+    }
     assert [m.name for m in found.models] == ["long", "short"]
     assert found.conditions.scenario == "single-stream"
     assert found.notes[0] == "Hot." and found.references == ()
     with pytest.raises(ValueError, match="each model alone"):
         found.ratio("long", "short")
+
+
+def test_what_a_benchmark_takes_goes_on_to_it(device):
+    images = object()
+    found = single_stream(
+        {"long": b""}, ["local"], images=images, tolerance=0.3, kernels="builtin", threads=2
+    )
+    assert isinstance(found, tuple)
+    assert device[0][1]["images"] is images and device[0][1]["tolerance"] == 0.3
+    assert device[0][1]["runtime"] == Runtime(kernels="builtin", threads=2)
 
 
 def test_too_few_runs_or_seconds_are_told(device):

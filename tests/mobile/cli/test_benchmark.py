@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import mobile.analysis.vela
 import mobile.benchmarking.benchmark
 from mobile import cli
 from mobile.analysis.vela import Estimate
+from mobile.benchmarking.settings import SINGLE_STREAM, Runtime, Schedule
 from mobile.benchmarking.timings import Conditions, Failure, ModelTimings, Timings
 from mobile.cli.benchmark import named_files
 from mobile.reporting import files as results
@@ -31,22 +33,29 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
+class Calls(list):
+    lost = False
+
+
 @pytest.fixture
 def device(monkeypatch):
     """A benchmark that gives 1 ms to the first model, 2 to the second; returns the calls."""
-    calls = []
+    calls = Calls()
 
-    def benchmark(models, **options):
+    def benchmark(models, device, **options):
+        options = {"device": device, **options}
         calls.append((dict(models), options))
         answers = []
         for place in options["device"]:
-            for threads in options["threads"]:
+            for threads in options["runtime"].counts:
                 timed = tuple(
                     ModelTimings(name, (float(i + 1),) * 4, 1, 1000)
                     for i, name in enumerate(models)
                     if name != "broken"
                 )
                 failures = (Failure("broken", "load", "it is"),) * ("broken" in models)
+                lost = Failure(place, "hear the end of the job", "the cable was cut")
+                failures += (lost,) * calls.lost
                 conditions = Conditions(place, "x", "A CPU", "r", "1", threads, 4, 2)
                 reference = options.get("reference")
                 answers.append(Timings(timed, conditions, (reference,) * bool(reference), failures))
@@ -76,12 +85,19 @@ def test_devices_threads_and_the_rest_reach_the_benchmark(files, device):
     assert _run("benchmark", "a.tflite", "b.tflite", *options) == 0
     ((models, given),) = device
     assert {name: str(path) for name, path in models.items()} == {"a": "a.tflite", "b": "b.tflite"}
-    assert given["device"] == ["local", "ssh:pi"] and given["threads"] == (1, 2)
-    assert given["runs"] == 60 and given["budget_s"] == 5 and given["timeout"] == 9
-    assert given["runtime"] == "tensorflow" and given["python"] == "py"
-    assert given["shape"] == {"x": (1, 8, 8, 3)} and given["kernels"] == "builtin"
-    assert given["warmups"] == 30 and str(given["benchmark_model"]) == "bm"
-    assert given["reference"] == "b"
+    assert given == {
+        "device": ["local", "ssh:pi"],
+        "schedule": Schedule(runs=60, warmups=30, budget_s=5, timeout=9),
+        "runtime": Runtime("tensorflow", "builtin", (1, 2), None, "py", Path("bm")),
+        "shape": {"x": (1, 8, 8, 3)},
+        "reference": "b",
+    }
+
+
+def test_defaults_are_those_of_python(files, device):
+    assert _run("benchmark", "a.tflite") == 0
+    ((_, given),) = device
+    assert given["schedule"] == Schedule() and given["runtime"] == Runtime(threads=(1,))
 
 
 def test_a_failed_model_has_its_line_and_the_status_is_1(files, device, capsys):
@@ -109,6 +125,9 @@ def test_files_are_named_by_as_much_of_their_path_as_tells_them_apart(tmp_path):
         (("a.tflite", "--reference", "c.tflite"), "known: a"),
         (("a.tflite", "--threads", "1,x"), "pass --threads 1,2,4"),
         (("a.tflite", "--threads", "0"), "pass --threads 1,2,4"),
+        (("a.tflite", "--runs", "0"), "`runs` must be a whole number"),
+        (("a.tflite", "--kernels", "fast"), "default, builtin, reference"),
+        (("a.tflite", "--timeout", "nan"), "`timeout` must be a number of seconds"),
         (("a.tflite", "--shape", "1,-2"), "pass --shape"),
         (("a.tflite", "--shape", "1,2", "--shape", "1,2"), "name=shape"),
         (("a.tflite", "--scenario", "server"), "single-stream"),
@@ -133,24 +152,30 @@ def test_bad_call_is_one_line_and_times_nothing(files, device, capsys, arguments
 
 
 def test_table_is_shown_even_where_an_export_fails(files, device, capsys, monkeypatch):
-    def full(contents):
+    def full(path, content):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("mobile.record.write_files", full)
+    monkeypatch.setattr("mobile.reporting.report.write_file", full)
     assert _run("benchmark", "a.tflite", "--export-json", "r.json") == 1
     said = capsys.readouterr()
     assert "p50 ms" in said.out and "No space left" in said.err
 
 
-def test_a_count_of_0_is_no_default(files, device):
-    _run("benchmark", "a.tflite", "--runs", "0")
-    assert device[0][1]["runs"] == 0
+def test_connection_that_was_lost_is_a_failure_without_a_tick(files, device, capsys):
+    device.lost = True
+    assert _run("benchmark", "a.tflite", "b.tflite", "--export-json", "r.json") == 1
+    said = capsys.readouterr()
+    assert "! local failed to hear the end of the job: the cable was cut" in said.out
+    assert "time 2 models on local" in said.err and "✓" not in said.err
+    device.lost = False
+    assert _run("benchmark", "a.tflite") == 0
+    assert "✓ time 1 model on local" in capsys.readouterr().err
 
 
 def test_single_stream_asks_for_each_model_alone(files, device, capsys):
     assert _run("benchmark", "a.tflite", "b.tflite", "--scenario", "single-stream") == 0
     assert [list(models) for models, _ in device] == [["a"], ["b"]]
-    assert device[0][1]["runs"] == 1024 and device[0][1]["least_s"] == 60
+    assert device[0][1]["schedule"] == SINGLE_STREAM
     out = capsys.readouterr().out
     assert "single-stream" in out and "p90 is the figure of merit" in out
     assert "a ran 4 times in 0.0 s" in " ".join(out.split())

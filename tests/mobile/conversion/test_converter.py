@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mobile import devices, quantization, tflite
-from mobile.conversion import converter
+from mobile.conversion import tflite_converter
 from mobile.conversion.converter import convert
 
 
@@ -124,7 +124,7 @@ def test_nothing_is_logged(quantized, capfd):
         ({"input_type": "int32"}, "`input_type`"),
         ({}, "`calibration`"),
         ({"scheme": "int16x8"}, "calibration=None"),
-        ({"scheme": "float32", "float_layers": ["stem"]}, "scheme 'int8'"),
+        ({"scheme": "float32", "float_layers": ["stem"]}, "scheme='int8'"),
         ({"ranges": {}, "float_layers": ["stem", "pool"]}, "'pool'. Known are stem, gate"),
         ({"ranges": {}, "float_layers": ["rescaling"]}, "'rescaling'"),
     ],
@@ -148,7 +148,7 @@ def test_a_refused_operator_names_the_model():
     image = keras.Input((4, 4, 3))
     model = keras.Model(image, keras.ops.erfinv(image), name="odd")
     with pytest.raises(RuntimeError, match="odd"):
-        converter._tflite(model)
+        tflite_converter.run(model)
 
 
 def test_a_layer_in_float_and_its_readers_are_all_that_is(lowered, ranges, images):

@@ -1,11 +1,9 @@
 import pathlib
-import sys
 
 import numpy as np
 import pytest
 
 from mobile import devices
-from mobile.devices import inference
 from tests.mobile.craft import RELU, Craft, between_convolutions
 
 SHARED = pathlib.Path(__file__).parents[4] / "shared" / "data" / "tflite"
@@ -72,55 +70,3 @@ def test_file_that_the_delegate_refuses_is_named_and_survived():
             devices.partitions(REJECTED)
         assert caught.value.stage == "load"
     assert devices.partitions(between_convolutions("ADD")) == 1
-
-
-@pytest.fixture
-def fake_python(tmp_path):
-    """Return a maker of programs that stand in for Python running a worker of the agent."""
-
-    def make(body):
-        path = tmp_path / "python"
-        path.write_text(
-            f"#!{sys.executable}\nimport os, sys\n"
-            f"sys.path.insert(0, {str(pathlib.Path(inference.agent.__file__).parent)!r})\n"
-            "os.chdir(os.path.dirname(sys.argv[3]))\n"
-            "import agent\nagent.Beat('beat').tell('load', 1)\n" + body
-        )
-        path.chmod(0o755)
-        return path
-
-    return make
-
-
-JOB = {"job": "probe", "models": [{"name": "bad", "file": "0.tflite"}]}
-
-
-def test_killed_agent_is_reported_with_signal_model_and_last_words(fake_python):
-    body = "print('double free or corruption', file=sys.stderr, flush=True)\nos.abort()\n"
-    device = devices.connect("local", python=fake_python(body))
-    with pytest.raises(devices.AgentError, match=r"SIGABRT: double free") as caught:
-        device.run(JOB, {})
-    assert (caught.value.stage, caught.value.model) == ("load", "bad")
-
-
-def test_agent_that_leaves_no_answer_is_reported(fake_python):
-    device = devices.connect("local", python=fake_python("sys.exit(3)\n"))
-    with pytest.raises(devices.AgentError, match="status 3 and no answer: it said nothing"):
-        device.run(JOB, {})
-
-
-def test_agent_that_hangs_is_stopped(fake_python):
-    device = devices.LocalDevice(fake_python("import time; time.sleep(60)\n"))
-    with pytest.raises(devices.AgentError, match="longer than 1 s") as caught:
-        device.run({**JOB, "timeout_s": 1}, {})
-    assert caught.value.model == "bad"
-    device.timeout_s = 2
-    with pytest.raises(devices.AgentError, match="whole job took longer than 2 s"):
-        device.run(JOB, {})
-
-
-def test_unknown_device_is_refused_and_an_object_is_taken():
-    with pytest.raises(ValueError, match="one of: local"):
-        devices.connect("toaster")
-    mine = devices.LocalDevice()
-    assert devices.connect(mine) is mine

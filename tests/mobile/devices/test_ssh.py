@@ -126,6 +126,12 @@ def test_outputs_are_those_of_this_machine_and_nothing_stays(device, server):
 
 
 @pytest.mark.debian
+def test_python_may_lie_in_the_home_there(server):
+    python = "~/" + os.path.relpath(sys.executable, os.path.expanduser("~"))
+    assert devices.partitions(GOOD, devices.connect(server[0], python=python)) == 2
+
+
+@pytest.mark.debian
 def test_benchmark_over_ssh_and_here_at_once(device, server):
     models = {'it\'s "a"; $(touch x) model\n': GOOD, "b": between_convolutions("ADD")}
     over, here = benchmark(models, [device, "local"], runs=5, warmups=2)

@@ -219,3 +219,8 @@ def test_a_subclass_with_another_call_has_no_rule():
     assert opener(Double(4, 1), "double") is not None
     assert opener(own.Shift(1.0), "shift") is None
     assert rule_for(own.Shift(1.0)) is RULES[own.Shift]
+
+
+def test_a_sequential_without_a_shape_is_told_to_begin_with_one():
+    with pytest.raises(TypeError, match=r"Begin it with keras\.Input"):
+        mobile.lower(keras.Sequential([_L.Conv2D(4, 3)]))

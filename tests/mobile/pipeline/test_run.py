@@ -7,9 +7,9 @@ import pytest
 import keras_se
 import mobile
 from mobile import data
-from mobile.pipeline import run
+from mobile.pipeline import keras_files, run
 from mobile.pipeline.options import Options, se_named
-from mobile.reporting import console, run_report
+from mobile.progress import Silence
 from mobile.reporting.results import Results
 
 
@@ -46,7 +46,7 @@ def tiny_network():
     patch.undo()
 
 
-class _Interrupted(console.Silence):
+class _Interrupted(Silence):
     """Presses Ctrl-C when a stage begins, and remembers the stages and notes."""
 
     def __init__(self, at=None):
@@ -67,7 +67,7 @@ def finished(images, tmp_path_factory):
     """A run that was interrupted after its second stage, and went on."""
     output = tmp_path_factory.mktemp("runs")
     with pytest.raises(KeyboardInterrupt, match=r"train mobile, quantise mobile\. .*--resume"):
-        run.run(images, output, progress=_Interrupted("train server twin"), **OPTIONS)
+        run.run(images, output, progress=_Interrupted("train server SE"), **OPTIONS)
     assert not (output / "tiny").exists()
     kept = (output / "tiny.unfinished" / "float.keras").read_bytes()
     with pytest.raises(ValueError, match="Pass --resume"):
@@ -82,10 +82,10 @@ def finished(images, tmp_path_factory):
 def test_resumed_run_repeats_nothing(finished):
     output, _, progress, kept = finished
     assert progress.stages == [
-        "train server twin",
-        "quantise server twin",
-        "train twin without SE",
-        "quantise twin without SE",
+        "train server SE",
+        "quantise server SE",
+        "train without SE",
+        "quantise without SE",
         "benchmark",
     ]
     assert progress.notes == ["train mobile: done before", "quantise mobile: done before"]
@@ -100,7 +100,7 @@ def test_run_leaves_models_files_and_report(finished):
         assert {f"float{suffix}.keras", f"qat{suffix}.keras"} <= names
         assert {f"int8{suffix}.tflite", f"float32{suffix}.tflite"} <= names
     assert {"results.json", "results.csv", "results.md", "report.html"} <= names
-    assert set(run_report.PLOTS) <= names
+    assert {"accuracy_latency.png", "latency.png", "costs.png"} <= names
     assert not any(name.startswith(".") or name == "state.json" for name in names)
     assert Results.from_json((output / "tiny" / "results.json").read_text()) == results
 
@@ -108,7 +108,10 @@ def test_run_leaves_models_files_and_report(finished):
 def test_run_verifies_every_form_and_times_every_file(finished):
     _, results, _, _ = finished
     for network in results.networks:
-        assert set(network.accuracy) == {"float", "lowered", "qat", "int8", "float32"}
+        forms = {"float", "lowered", "qat", "calibrated", "trained", "int8", "float32"}
+        assert set(network.accuracy) == forms
+        assert network.agreement["int8"] == network.agreement[network.int8_from]
+        assert set(network.apart) == {"calibrated", "trained"}
         assert network.agreement["lowered"].worst_abs < 1e-4
         assert network.agreement["float32"].top1_agreement == 1
         assert len(network.epochs) == len(network.qat_epochs) == 1
@@ -129,7 +132,8 @@ def test_the_three_networks_differ_in_squeeze_and_excitation_alone(finished):
 def test_int8_file_of_a_run_reads_back_and_is_fed_pixels(finished, images):
     output, results, _, _ = finished
     artifact = mobile.Artifact.load(output / "tiny" / "int8.tflite")
-    model = run.load_model(output / "tiny" / "float.keras")
+    model = keras_files.load(output / "tiny" / "float.keras")
+    assert keras_files.class_names(output / "tiny" / "float.keras") == images.classes
     agreement = mobile.verify(model, artifact, images.x_test, images.y_test)
     assert agreement.accuracy["tflite"] == results.networks[0].accuracy["int8"]
 

@@ -5,6 +5,8 @@ import pytest
 import keras_se
 from mobile.pipeline import batch_norms, training, transfer
 
+STATIC = keras_se.SEConfig(kind="static")
+
 
 def _network(se, seed=0, classes=3):
     keras.utils.set_random_seed(seed)
@@ -42,7 +44,7 @@ def test_same_network_becomes_equal(donor, images):
     np.testing.assert_array_equal(training.predict(model, images), training.predict(donor, images))
 
 
-@pytest.mark.parametrize("se", [keras_se.MOBILE, keras_se.SERVER, None])
+@pytest.mark.parametrize("se", [keras_se.MOBILE, keras_se.SERVER, STATIC, None])
 def test_constant_gates_carry_over_exactly_to_other_gates_and_to_none(donor, images, se):
     model = _network(se, seed=2)
     assert transfer.inherit(model, donor, images) == ()

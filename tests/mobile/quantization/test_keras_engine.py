@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import mobile
+from keras_se.rebuild import rebuild
 from mobile import tflite
 from mobile.quantization import keras_engine, quantize_aware, strip
 
@@ -99,7 +100,7 @@ def test_learned_ranges_move_but_fixed_and_shared_ones_stay(lowered, ranges, ima
 
 
 def test_bfloat16_keeps_fake_quantisation_in_float32(lowered, ranges, images):
-    mixed = keras_engine.rebuild(
+    mixed = rebuild(
         lowered,
         lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"}),
     )
@@ -114,7 +115,7 @@ def test_bfloat16_keeps_fake_quantisation_in_float32(lowered, ranges, images):
 
 
 def test_a_bfloat16_model_converts_as_its_float32_twin(lowered, ranges, artifact):
-    mixed = keras_engine.rebuild(
+    mixed = rebuild(
         lowered,
         lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"}),
     )

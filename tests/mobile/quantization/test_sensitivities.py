@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from mobile.quantization import quantize_aware, sensitivity
@@ -45,11 +44,11 @@ def test_against_the_float_models_own_answers_accuracy_is_agreement(lowered, ran
     for cost in found.layers:
         assert cost.alone_accuracy == cost.alone_agreement
         assert cost.without_accuracy == cost.without_agreement
-    wrong = sensitivity(lowered, chosen, labels=np.full(16, -1), **options)
+    wrong = sensitivity(lowered, chosen, labels=(answers + 1) % 5, **options)
     assert wrong.float_accuracy == 0.0 == wrong.layers[0].alone_accuracy
     assert "top-1" in str(found) and "top-1" not in str(sensitivity(lowered, chosen, **options))
 
 
 def test_labels_of_another_number_are_refused(lowered, ranges, images):
-    with pytest.raises(ValueError, match=r"one class for each image.*\(3,\) for 16"):
+    with pytest.raises(ValueError, match=r"of shape \(16,\).*shape \(3,\)"):
         sensitivity(lowered, images[:16], ranges=ranges, labels=[0, 1, 2], progress=False)

@@ -1,74 +1,70 @@
-"""What the pictures of gates show."""
-
-import numpy as np
 import pytest
 
-from keras_se.gate_statistics import BlockGates, Gates
-from mobile.reporting import plots
-from mobile.tuning.gate_folding import FoldedGate, GateFolding
+from mobile.benchmarking.timings import Conditions, ModelTimings, Timings
+from mobile.reporting import canvas, plots
+
+CONDITIONS = Conditions("local", "x", "A CPU", "r", "1", 1, 5, 0, scenario="single-stream")
+ODD = ("$x^$", "\u6a21\u578b", "\udcff", "_hidden", "\x1b[31m", "a" * 200, "", "$", "\\frac{")
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """The figure itself, in the place of its bytes."""
-    monkeypatch.setattr(plots, "_png", lambda figure: figure)
+def figures(monkeypatch):
+    """The figures that are drawn, kept."""
+    kept, png = [], canvas.png
+    monkeypatch.setattr(canvas, "png", lambda figure: kept.append(figure) or png(figure))
+    return kept
 
 
-def _texts(axes):
-    return [text.get_text() for text in axes.texts]
+def legend(figure):
+    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
 
 
-def _block(name, means, class_means=None):
-    means = np.array(means)
-    return BlockGates(
-        name, "cse", (4, 4, len(means)), means, 0.1 * means, means, 0.25, 0.0, class_means
-    )
+@pytest.mark.parametrize("name", ODD)
+def test_any_name_is_drawn_without_a_word(name, figures):
+    timings = Timings((ModelTimings(name, (1.0, 1.1, 1.2), 1, 1),), CONDITIONS)
+    assert plots.latency_distributions(timings, title=name).startswith(b"\x89PNG")
+    point = plots.Point(name, 1.0, 0.5, "#000000")
+    assert plots.accuracy_against_latency([point], 10, name).startswith(b"\x89PNG")
+    shown = legend(figures[1])[0].replace("\n", "")
+    assert shown == canvas.for_picture(name) if len(name) < 100 else shown == "a" * 84 + "..."
 
 
-def test_gates_are_drawn_in_the_order_of_their_means_with_a_line_a_class(drawn):
-    classes = np.array([[0.1, 0.9, 0.4], [0.3, 0.7, 0.6]])
-    found = Gates("net", 8, (_block("a", [0.2, 0.8, 0.5], classes),), ("cat", "dog"))
-    (axes,) = plots.gates(found).axes
-    cat, dog, mean = (line.get_ydata() for line in axes.lines[:3])
-    assert cat.tolist() == [0.1, 0.4, 0.9] and dog.tolist() == [0.3, 0.6, 0.7]
-    assert mean.tolist() == [0.2, 0.5, 0.8]
-    assert axes.get_title(loc="left") == "a, 4x4x3"
-    assert "a constant leaves 25.0%" in _texts(axes)
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["cat", "dog"]
+def test_long_runs_are_drawn_from_a_sample_and_close_ones_on_a_plain_axis(figures):
+    many = ModelTimings("many", tuple(1 + 0.0001 * i for i in range(5000)), 1, 1)
+    same = ModelTimings("same", (1.0,) * 5, 1, 1)
+    for models in ((many,), (same,), (many, same)):
+        plots.latency_distributions(Timings(models, CONDITIONS))
+    dots = [line for line in figures[0].axes[0].get_lines() if line.get_marker() == "."]
+    assert [len(line.get_xdata()) for line in dots] == [plots._DOTS]
+    assert [figure.axes[0].get_xscale() for figure in figures] == ["linear"] * 3
 
 
-def test_every_block_has_a_panel_and_empty_ones_are_blank(drawn):
-    found = Gates("net", 8, tuple(_block(name, [0.5, 0.1]) for name in "abcd"))
-    panels = plots.gates(found).axes
-    assert len(panels) == 6 and [p.axison for p in panels] == [True] * 4 + [False] * 2
+def test_far_ones_are_drawn_on_a_logarithmic_axis(figures):
+    models = tuple(ModelTimings(f"{ms}", (ms,) * 5, 1, 1) for ms in (0.1, 100.0))
+    plots.latency_distributions(Timings(models, CONDITIONS))
+    assert figures[0].axes[0].get_xscale() == "log"
 
 
-def _folding(**changes):
-    gates = (
-        FoldedGate("cheap", (2, 2, 5), 0.0, 0.0, alone=1.0, order=2, agreement=0.9, accuracy=0.7),
-        FoldedGate("dear", (4, 4, 5), 0.0, 0.0, alone=1.0, order=1, agreement=1.0, accuracy=0.8),
-        FoldedGate("alive", (1, 1, 100), 0.3, 0.5, alone=0.4, agreement=0.4, accuracy=0.5,
-                   reason="it would keep less"),
-    )  # fmt: skip
-    return GateFolding("net", gates, "elements", keep=0.8, fitted=50, judged=50, **changes)
+def test_marks_tell_the_schemes_and_bars_the_test_images(figures):
+    points = [plots.Point("a", 1.0, 0.9, "#111111"), plots.Point("a", 2.0, 0.95, "#111111", False)]
+    marks = (("int8", True), ("float32", False))
+    plots.accuracy_against_latency(points, 100, marks=marks)
+    plots.accuracy_against_latency(points)
+    assert legend(figures[0]) == ["a", "int8", "float32"]
+    assert figures[0].axes[0].get_title(loc="left") == "100 test images; bars: 95 % intervals"
+    assert [len(figure.axes[0].containers) for figure in figures] == [2, 0]
 
 
-def test_folding_is_drawn_step_by_step_against_what_it_saved(drawn):
-    (axes,) = plots.gate_folding(_folding()).axes
-    line = axes.lines[0]
-    # Of 20 + 80 + 100 elements, the dear one saves 80 first, then the cheap one 20.
-    assert line.get_xdata().tolist() == [0, 40, 50] and line.get_ydata().tolist() == [100, 100, 90]
-    assert _texts(axes) == ["dear", "cheap", "alive"]
-    cross = axes.lines[1]
-    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (100, 40)
-    assert "multiplied elements" in axes.get_xlabel()
+def test_an_interval_ends_where_the_share_is_1_96_deviations_away():
+    n, p, z2 = 100, 0.9, 1.96**2  # the ends are the roots x of (p - x)² = z² x (1 - x) / n
+    for x in plots._wilson(p, n):
+        assert (p - x) ** 2 == pytest.approx(z2 * x * (1 - x) / n)
+    assert plots._wilson(1.0, 10)[1] == pytest.approx(1.0)
 
 
-def test_accuracy_is_drawn_where_it_is_known(drawn):
-    (axes,) = plots.gate_folding(_folding(accuracy=0.8)).axes
-    assert axes.lines[1].get_ydata().tolist() == pytest.approx([80, 80, 70])
+def test_drawing_leaves_matplotlib_alone():
+    import matplotlib
 
-
-def test_the_pictures_are_png():
-    assert plots.gate_folding(_folding()).startswith(b"\x89PNG")
-    assert plots.gates(Gates("net", 8, (_block("a", [0.5, 0.1]),))).startswith(b"\x89PNG")
+    before = matplotlib.rcParams.copy(), matplotlib.get_backend(auto_select=False)
+    plots.latency_distributions(Timings((ModelTimings("a", (1.0,), 1, 1),), CONDITIONS))
+    assert (matplotlib.rcParams.copy(), matplotlib.get_backend(auto_select=False)) == before
