@@ -132,7 +132,7 @@ def test_the_three_networks_differ_in_squeeze_and_excitation_alone(finished):
 def test_the_gates_of_networks_that_have_any_are_in_the_record(finished):
     gates = {network.name: network.gates for network in finished[1].networks}
     assert gates["no_se"] is None
-    assert [block["shape"][-1] for block in gates["mobile"]["blocks"]] == [8]
+    assert [block["shape"][-1] for block in gates["mobile"]["blocks"]] == [16]  # of the stem
     assert gates["mobile"]["images"] == 24 and len(gates["mobile"]["classes"]) > 1
 
 
