@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from mobile.cli.app import (
-    Data,
     Model,
     Output,
     Overwrite,
+    OwnData,
     Seed,
     Target,
     Threads,
@@ -23,10 +23,10 @@ Plot = Annotated[Path | None, typer.Option(help="A .png of it to write.")]
 @keras_command
 def gates(
     model: Model,
-    data: Data = None,
+    data: OwnData = None,
     images: Annotated[int, typer.Option(help="How many images to look at.")] = 200,
     by_class: Annotated[
-        bool, typer.Option("--by-class", help="Means by class; DATA holds test/CLASS/*.")
+        bool, typer.Option("--by-class", help="Means by class too: DATA holds train/CLASS/*.")
     ] = False,
     plot: Plot = None,
     overwrite: Overwrite = False,
@@ -36,33 +36,31 @@ def gates(
     import numpy as np
 
     import keras_se
-    import mobile
-    from mobile.pipeline import keras_files
+    from mobile.pipeline import keras_files, model_images
     from mobile.record import write_file
-    from mobile.reporting import console, plots
+    from mobile.reporting import console, gate_plots
 
     if plot is not None:
         refuse_existing(plot, overwrite, ".png")
-    keras_model = keras_files.load_model(model)
-    size = keras_files.image_size(keras_model)
-    labels = None
+    model_images.named(data)
+    keras_model = keras_files.load(model)
     if by_class:
-        found = mobile.data.load(data, size, seed=seed)
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(found.y_test))[:images])
-        pixels, labels = found.x_test[chosen], np.array(found.classes)[found.y_test[chosen]]
+        read = model_images.load_labelled(keras_model, model, data, seed=seed)
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(read.y_train))[:images])
+        pixels, labels = read.x_train[chosen], np.array(read.classes)[read.y_train[chosen]]
     else:
-        pixels = mobile.data.load_images(data, size, images, seed)
+        pixels, labels = model_images.load(keras_model, model, data, images, seed), None
     found = keras_se.gates(keras_model, pixels, labels)
-    if plot is not None:
-        write_file(plot, plots.gates(found))
     console.show(str(found))
+    if plot is not None:
+        write_file(plot, gate_plots.gates(found))
 
 
 @keras_command
 def fold(
     model: Model,
     output: Output,
-    data: Data = None,
+    data: OwnData = None,
     images: Annotated[
         int, typer.Option(help="How many images: half find the constants, half judge.")
     ] = 400,
@@ -75,34 +73,36 @@ def fold(
     threads: Threads = 1,
     runs: Annotated[int, typer.Option(help="Benchmark rounds.")] = 200,
     plot: Plot = None,
-    json: Annotated[Path | None, typer.Option(help="A .json of the record to write.")] = None,
+    export_json: Annotated[Path | None, typer.Option(help="Write the record to this file.")] = None,
     overwrite: Overwrite = False,
     seed: Seed = 0,
 ):
     """Make constants of the gates that cost more than they are worth, and write the model.
 
-    Exit 1, and no file, where no gate can go.
+    Exit 1, and no model, where no gate can go.
     """
     import mobile
-    from mobile.pipeline import keras_files
+    from mobile.pipeline import keras_files, model_images
+    from mobile.progress import Progress
     from mobile.record import write_file
-    from mobile.reporting import console, plots
+    from mobile.reporting import console, gate_plots
 
     refuse_existing(output, overwrite, ".keras")
-    for path, suffix in ((plot, ".png"), (json, ".json")):
+    for path, suffix in ((plot, ".png"), (export_json, ".json")):
         if path is not None:
             refuse_existing(path, overwrite, suffix)
-    keras_model = keras_files.load_model(model)
-    pixels = mobile.data.load_images(data, keras_files.image_size(keras_model), images, seed)
+    model_images.named(data)
+    keras_model = keras_files.load(model)
+    pixels = model_images.load(keras_model, model, data, images, seed)
     timing = {"device": device, "threads": threads, "runs": runs} if by == "time" else {}
-    with console.Progress().stage("fold gates"):
+    with Progress().stage("fold gates"):
         folded, record = mobile.fold_gates(keras_model, pixels, keep, by, target=target, **timing)
-    if plot is not None:
-        write_file(plot, plots.gate_folding(record))
-    if json is not None:
-        write_file(json, record.to_json())
     console.show(str(record))
+    if plot is not None:
+        write_file(plot, gate_plots.folding(record))
+    if export_json is not None:
+        write_file(export_json, record.to_json())
     if not record.folded:
         raise typer.Exit(1)
-    keras_files.save_model(folded, output)
+    keras_files.save(folded, output, keras_files.class_names(model))
     console.show(f"{output}: {len(folded.layers)} layers")

@@ -21,6 +21,7 @@ from mobile.reporting.results import NetworkResult, Results
 NETWORKS = {"mobile": "", "server": "_server", "no_se": "_no_se"}
 SCHEMES = ("int8", "float32")
 REFERENCES = ("server int8", "no_se int8")
+_GATE_IMAGES = 200
 
 
 def run(
@@ -153,11 +154,33 @@ def _network(name, images, options, store, progress):
         if se == "default":
             se = keras_se.models.find(options.network).se
         return replace(
-            found, se=se and se.to_dict(), complexity=keras_se.complexity(model).to_dict()
+            found,
+            se=se and se.to_dict(),
+            complexity=keras_se.complexity(model).to_dict(),
+            gates=_gates(model, images, options),
         ).to_dict()
 
     quantized = store.stage(f"quantise {label}", progress, quantize, steps=True)
     return NetworkResult.from_dict({**quantized, **trained})
+
+
+def _gates(model, images, options):
+    """What its gates do over some test images, as plain values of 4 digits; None without gates."""
+    import numpy as np
+
+    import keras_se
+    from keras_se.gated_blocks import find_gated_blocks
+
+    if not find_gated_blocks(model).blocks:
+        return None
+    order = np.random.default_rng(options.seed).permutation(len(images.x_test))
+    chosen = np.sort(order[:_GATE_IMAGES])
+    labels = np.array(images.classes)[images.y_test[chosen]]
+    found = keras_se.gates(model, images.x_test[chosen], labels).to_dict()
+    for block in found["blocks"]:
+        for name in ("mean", "spread", "constant", "class_means"):
+            block[name] = np.round(block[name], 4).tolist()
+    return found
 
 
 def _quantize(model, name, images, options, store, watch) -> NetworkResult:

@@ -8,7 +8,7 @@ from typing import Any
 
 #: Headers of columns that hold words, not numbers.
 WORDS = ("model", "kind", "operator", "on the CPU", "makes", "why", "SE", "device", "accelerator")
-WORDS += ("network", "scheme", "form", "", "source")
+WORDS += ("network", "scheme", "form", "", "source", "block", "it is")
 
 
 @dataclass(frozen=True)

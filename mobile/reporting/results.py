@@ -47,6 +47,8 @@ class NetworkResult(Record):
             that are older than the choice.
         apart: What each int8 file that was made agrees in with the float network on training
             images set apart, which decided between them.
+        gates: What the float network's gates do over test images, as `keras_se.gates` writes it;
+            None where it has none.
     """
 
     name: str
@@ -59,6 +61,7 @@ class NetworkResult(Record):
     artifacts: dict[str, dict] = field(default_factory=dict)
     int8_from: str = ""
     apart: dict[str, Agreement] = field(default_factory=dict)
+    gates: dict | None = None
 
 
 class _Options(TypedDict):

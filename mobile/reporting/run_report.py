@@ -5,7 +5,7 @@ from typing import Any
 
 from mobile.benchmarking import columns
 from mobile.progress import minutes
-from mobile.reporting import plots
+from mobile.reporting import gate_plots, plots
 from mobile.reporting.pages import Page, Picture, Sheet, facts, share
 from mobile.reporting.results import Results
 from mobile.reporting.sheets import compared, ratios_in_words, references_of
@@ -14,6 +14,7 @@ from mobile.reporting.units import millions, percent, se_in_words
 LABELS = {"mobile": "mobile", "server": "server SE", "no_se": "without SE"}
 _COLOURS = {"mobile": "#0072B2", "server": "#D55E00", "no_se": "#009E73"}
 _OTHER_COLOUR = "#CC79A7"
+_CONSTANT = 0.02  # what a constant may leave of the output of a gate that is called constant
 _FORMS = {
     "float": "float, Keras",
     "lowered": "lowered, Keras",
@@ -37,6 +38,7 @@ def page(results: Results) -> Page:
         _reached(results),
         _networks(results),
         _verification(results),
+        *_gates(results),
         _making(results),
         facts("Options", results.options),
         facts("Conditions of the benchmark", results.timings.conditions.to_dict()),
@@ -116,6 +118,48 @@ def _verification(results):
         "differences are of the logits."
     )
     return Sheet("Verification", header, tuple(rows), said, shown="page")
+
+
+def _gates(results):
+    """Yield what the gates of each network do, block by block, and what they cost."""
+    from keras_se.gate_statistics import Gates
+
+    rows, pictures = [], []
+    for network in results.networks:
+        if network.gates is None:
+            continue
+        found = Gates.from_dict(network.gates)
+        whole, cost_us = sum(block.elements for block in found.blocks), _se_us(results, network)
+        for block in found.blocks:
+            cost = "" if cost_us is None else f"{cost_us * block.elements / whole:.1f}"
+            shape = "x".join(map(str, block.shape))
+            gate = f"{block.mean.mean():.3f} ± {block.spread.mean():.3f}"
+            state = "constant" if block.error < _CONSTANT else "alive"
+            left = percent(block.error)
+            rows.append((label(network.name), block.name, shape, gate, left, state, cost))
+        draw = partial(gate_plots.gates, found)
+        title = f"The gates of the network with {LABELS.get(network.name, network.name)}"
+        pictures.append(Picture(f"gates_{network.name}.png", title, draw))
+    if not rows:
+        return
+    header = ("network", "block", "tensor", "gate", "a constant leaves", "it is", "about us")
+    said = (
+        "Gates over test images, mean and deviation over images, averaged over channels; what the "
+        "best constant for each channel leaves of the block's output; and what the block costs: "
+        "the measured difference to the int8 file without SE, shared out by multiplied elements. "
+        "A gate that is constant costs as much as one that is alive, until keras-se fold makes it "
+        "a part of its neighbours."
+    )
+    yield Sheet("The gates", header, tuple(rows), said, pictures=tuple(pictures), shown="page")
+
+
+def _se_us(results, network):
+    """What SE costs a network's int8 file in microseconds; None where it was not measured."""
+    timed = {model.name: model.median_ms for model in results.timings.models if model.times_ms}
+    files = f"{network.name} int8", "no_se int8"
+    if not timed.keys() >= set(files):
+        return None
+    return 1000 * (timed[files[0]] - timed[files[1]])
 
 
 def _making(results):

@@ -99,7 +99,7 @@ def test_run_leaves_models_files_and_report(finished):
         assert {f"float{suffix}.keras", f"qat{suffix}.keras"} <= names
         assert {f"int8{suffix}.tflite", f"float32{suffix}.tflite"} <= names
     assert {"results.json", "results.csv", "results.md", "report.html"} <= names
-    assert {"accuracy_latency.png", "latency.png", "costs.png"} <= names
+    assert {"accuracy_latency.png", "latency.png", "costs.png", "gates_mobile.png"} <= names
     assert not any(name.startswith(".") or name == "state.json" for name in names)
     assert Results.from_json((output / "tiny" / "results.json").read_text()) == results
 
@@ -126,6 +126,13 @@ def test_the_three_networks_differ_in_squeeze_and_excitation_alone(finished):
     assert none.se is None
     bodies = {n.complexity["macs"] - n.complexity["se_macs"] for n in finished[1].networks}
     assert len(bodies) == 1
+
+
+def test_the_gates_of_networks_that_have_any_are_in_the_record(finished):
+    gates = {network.name: network.gates for network in finished[1].networks}
+    assert gates["no_se"] is None
+    assert [block["shape"][-1] for block in gates["mobile"]["blocks"]] == [16]  # of the stem
+    assert gates["mobile"]["images"] == 24 and len(gates["mobile"]["classes"]) > 1
 
 
 def test_int8_file_of_a_run_reads_back_and_is_fed_pixels(finished, images):

@@ -1,7 +1,7 @@
 import pytest
 
 from mobile.benchmarking.timings import Conditions, ModelTimings, Timings
-from mobile.reporting import plots
+from mobile.reporting import canvas, plots
 
 CONDITIONS = Conditions("local", "x", "A CPU", "r", "1", 1, 5, 0, scenario="single-stream")
 ODD = ("$x^$", "\u6a21\u578b", "\udcff", "_hidden", "\x1b[31m", "a" * 200, "", "$", "\\frac{")
@@ -10,8 +10,8 @@ ODD = ("$x^$", "\u6a21\u578b", "\udcff", "_hidden", "\x1b[31m", "a" * 200, "", "
 @pytest.fixture
 def figures(monkeypatch):
     """The figures that are drawn, kept."""
-    kept, png = [], plots._png
-    monkeypatch.setattr(plots, "_png", lambda figure: kept.append(figure) or png(figure))
+    kept, png = [], canvas.png
+    monkeypatch.setattr(canvas, "png", lambda figure: kept.append(figure) or png(figure))
     return kept
 
 
@@ -26,7 +26,7 @@ def test_any_name_is_drawn_without_a_word(name, figures):
     point = plots.Point(name, 1.0, 0.5, "#000000")
     assert plots.accuracy_against_latency([point], 10, name).startswith(b"\x89PNG")
     shown = legend(figures[1])[0].replace("\n", "")
-    assert shown == plots.for_picture(name) if len(name) < 100 else shown == "a" * 84 + "..."
+    assert shown == canvas.for_picture(name) if len(name) < 100 else shown == "a" * 84 + "..."
 
 
 def test_long_runs_are_drawn_from_a_sample_and_close_ones_on_a_plain_axis(figures):

@@ -59,6 +59,32 @@ def test_networks_say_what_squeeze_and_excitation_costs(results):
     assert [sheet.title for sheet in folded][1] == "Conditions of the benchmark"
 
 
+def test_gates_are_called_alive_or_constant_and_share_the_measured_cost(results):
+    block = {"kind": "cse", "constant": [0.5, 0.5], "saturated": 0.0, "class_means": None}
+    block |= {"mean": [0.4, 0.6], "spread": [0.0, 0.02], "reason": None}
+    blocks = [
+        block | {"name": "early", "shape": [4, 4, 2], "error": 0.004},
+        block | {"name": "late", "shape": [2, 2, 2], "error": 0.31},
+    ]
+    gates = {"model": "net", "images": 9, "blocks": blocks, "classes": [], "skipped": {}}
+    first, *others = results.networks
+    networks = (dataclasses.replace(first, gates=gates), *others)
+    page = run_report.page(dataclasses.replace(results, networks=networks))
+    (sheet,) = (sheet for sheet in page.sheets if sheet.title == "The gates")
+    # 1.02 - 0.816 ms are 204 us, of which 32 of 40 elements have 163.2.
+    assert sheet.rows == (
+        ("mobile", "early", "4x4x2", "0.500 ± 0.010", "0.4 %", "constant", "163.2"),
+        ("mobile", "late", "2x2x2", "0.500 ± 0.010", "31.0 %", "alive", "40.8"),
+    )
+    assert [picture.file for picture in sheet.pictures] == ["gates_mobile.png"]
+    assert sheet.pictures[0].png.startswith(b"\x89PNG")
+    first_file = results.timings.models[:1]
+    timings = dataclasses.replace(results.timings, models=first_file, references=())
+    alone = dataclasses.replace(results, networks=networks, timings=timings)
+    (sheet,) = (s for s in run_report.page(alone).sheets if s.title == "The gates")
+    assert sheet.rows[0][-1] == ""  # nothing says what SE costs without a network without it
+
+
 def test_a_frozen_network_has_no_share_of_nothing(results):
     first = results.networks[0]
     frozen = dict.fromkeys(("trainable_params", "se_params"), 0)
