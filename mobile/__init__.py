@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
     from mobile import quantization as quantization
     from mobile import reporting as reporting
     from mobile import tflite as tflite
+    from mobile import tuning as tuning
     from mobile.analysis.linting import lint as lint
     from mobile.analysis.vela import Estimate as Estimate
     from mobile.analysis.vela import estimate as estimate
@@ -51,6 +52,7 @@ if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
     from mobile.reporting.report import report as report
     from mobile.tflite import Artifact as Artifact
     from mobile.tflite import Preprocessing as Preprocessing
+    from mobile.tuning.gate_folding import fold_gates as fold_gates
 
 _HOMES = {
     "load": "pipeline.keras_files",

@@ -36,7 +36,7 @@ def test_each_configuration_has_its_file_and_its_cost(tiny, tmp_path):
 
 @pytest.mark.parametrize("names", [("mobile",), ("mobile", "mobile"), ()])
 def test_there_must_be_something_to_compare(names):
-    with pytest.raises(ValueError, match="At least two.*Known: default, none, paper"):
+    with pytest.raises(ValueError, match=r"At least two.*Known: default, none, paper"):
         se_variants.build(names, "mobilenet_v3_small")
 
 
