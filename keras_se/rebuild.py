@@ -85,7 +85,8 @@ class _Copier:
 
         def call(operation, *args, **kwargs):
             instead, copy = self.calls.get((path, next(numbers))), self.copy(operation, path)
-            args, kwargs = keras.tree.map_structure(read, (args, kwargs))
+            given: Any = keras.tree.map_structure(read, (args, kwargs))
+            args, kwargs = given
             if instead:
                 return instead(copy, *args, **kwargs)
             return args[0] if copy is None else self.after(operation.name, copy(*args, **kwargs))

@@ -81,11 +81,11 @@ def fold(
 
     Exit 1, and no model, where no gate can go.
     """
-    import mobile
     from mobile.pipeline import keras_files, model_images
     from mobile.progress import Progress
     from mobile.record import write_file
     from mobile.reporting import console, gate_plots
+    from mobile.tuning.gate_folding import fold_gates
 
     refuse_existing(output, overwrite, ".keras")
     for path, suffix in ((plot, ".png"), (export_json, ".json")):
@@ -96,7 +96,7 @@ def fold(
     pixels = model_images.load(keras_model, model, data, images, seed)
     timing = {"device": device, "threads": threads, "runs": runs} if by == "time" else {}
     with Progress().stage("fold gates"):
-        folded, record = mobile.fold_gates(keras_model, pixels, keep, by, target=target, **timing)
+        folded, record = fold_gates(keras_model, pixels, keep, by, target=target, **timing)
     console.show(str(record))
     if plot is not None:
         write_file(plot, gate_plots.folding(record))

@@ -74,7 +74,7 @@ def _kernels(packed, operators):
         kernel = operator.inputs[1] if operator.name in operators else None
         if kernel is None or not kernel.constant or kernel.dtype != "float32":
             continue
-        if np.size(kernel.values) >= _SMALLEST:
+        if np.size(np.asarray(kernel.values)) >= _SMALLEST:
             found[kernel.index] = (kernel, _CHANNELS[operator.name])
     return list(found.values())
 

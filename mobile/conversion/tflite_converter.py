@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -86,9 +87,10 @@ def concrete_function(model: keras.Model, graph: Graph):
         constants = [(variable, tf.constant(value)) for variable, value in weights]
         with keras.StatelessScope(state_mapping=constants):
             for number, node in enumerate(graph.nodes):
-                args, kwargs = keras.tree.map_structure(
+                given: Any = keras.tree.map_structure(
                     lambda x: values[x] if isinstance(x, Ref) else x, (node.args, node.kwargs)
                 )
+                args, kwargs = given
                 with tf.name_scope(f"layer.{number}/"):
                     outputs = keras.tree.flatten(node.operation(*args, **kwargs))
                 values.update(zip(node.outputs, outputs, strict=True))

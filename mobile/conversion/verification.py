@@ -9,7 +9,8 @@ inputs, each must be at most one level from what the Keras layers compute.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,6 +26,7 @@ from mobile.tflite.artifact import Artifact
 from mobile.tflite.content import content_of
 
 _LEVELS = 256
+_SILENT: Any = {"verbose": 0}  # which Keras annotates as a word
 _FEW = 8  # images that tensors inside the model are read for
 
 
@@ -197,7 +199,7 @@ class _Inside:
         operators = [o for o in self.file.operators if o.outputs[0].name in known]
         names = [operator.outputs[0].name for operator in operators]
         floats = keras.Model(model.inputs, [known[name] for name in names])
-        truths = floats.predict(images, verbose=0, batch_size=_FEW)
+        truths = floats.predict(images, batch_size=_FEW, **_SILENT)
         truths = truths if isinstance(truths, list) else [truths]
         plan = range_plan.read_plan(model)
         weights = importances(model, plan, images)
@@ -220,9 +222,11 @@ class _Inside:
             before = min(before, default=50.0)
             added = 10 ** (-ratio / 10) - 10 ** (-before / 10)  # noise, as a share of the signal
             worst = max(worst, (added, tensor.name, before - ratio), key=lambda found: found[0])
-            rows.append((tensor.name, float(absolute.max()), float(absolute.mean()), float(ratio)))
+            rows.append(
+                Blame(tensor.name, float(absolute.max()), float(absolute.mean()), float(ratio))
+            )
         note = f"float and int8 part here: {worst[2]:.0f} dB lost in this operator"
-        return tuple(Blame(*row, note if row[0] == worst[1] else "") for row in rows)
+        return tuple(replace(row, note=note) if row.layer == worst[1] else row for row in rows)
 
     def pitfalls(self):
         """What looks wrong inside, in sentences."""
@@ -336,9 +340,10 @@ def _output_order(artifact, model):
     said = [spec.name for spec in artifact.outputs]
     if sorted(said) == sorted(model.output_names):
         return [said.index(name) for name in model.output_names]
-    numbers = [re.search(r"PartitionedCall\w*:(\d+)$", name) for name in said]
-    if all(numbers):
-        return sorted(range(len(said)), key=lambda i: int(numbers[i][1]))
+    found = [re.search(r"PartitionedCall\w*:(\d+)$", name) for name in said]
+    numbers = [int(match[1]) for match in found if match]
+    if len(numbers) == len(said):
+        return sorted(range(len(said)), key=numbers.__getitem__)
     return range(len(said))
 
 

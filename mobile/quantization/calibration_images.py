@@ -122,7 +122,8 @@ class _Seen:
             )
 
     def _looks_like_pixels(self):
-        few = self.is_image and self._first.shape[-1] in (1, 3)
+        first = self._first
+        few = self.is_image and first is not None and first.shape[-1] in (1, 3)
         return few and self.low >= 0 and 128 <= self.high <= 255
 
     def _refuse_scaled(self, low, high):

@@ -38,7 +38,7 @@ def importances(model: keras.Model, plan: RangePlan, batch) -> dict[str, np.ndar
         for read in set(reads):
             readers[read].append(layer)
     known: dict[str, np.ndarray | None] = {}
-    for name in reversed(plan.reads):  # readers come before what they read
+    for name in reversed(list(plan.reads)):  # readers come before what they read
         channels = model.get_layer(name).output.shape[-1]
         kinds = {type(model.get_layer(reader)).__name__ for reader in readers[name]}
         said = [_said(model, plan, reader, name, variances, known) for reader in readers[name]]

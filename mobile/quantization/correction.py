@@ -131,5 +131,5 @@ def _without_activations(model):
 
 def _columns(values):
     """One column a channel, in float32."""
-    values = keras.ops.convert_to_numpy(keras.ops.cast(values, "float32"))
+    values = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(values, "float32")))
     return values.reshape(-1, values.shape[-1])

@@ -232,7 +232,8 @@ def _images(images, model):
         from mobile import data
 
         size = model.inputs[0].shape[1]
-        return np.asarray(data.load_images(images, size=size, count=2000), np.float32)
+        folder = os.fspath(images)
+        return np.asarray(data.load_images(folder, size=size, count=2000), np.float32)
     images = np.asarray(images, np.float32)
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(

@@ -8,16 +8,17 @@ model are those of the .tflite.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 import mobile.lowering.layers  # noqa: F401  registers what a saved model is made of
 from keras_se.rebuild import rebuild
 from mobile.quantization import kernel_grids, range_plan, xnnpack_limits
 from mobile.quantization.ranges import Ranges
 
+ops: Any = keras.ops  # Keras says of what these return that it may be None
 _SUFFIX = "_range"
 # A learning rate that suits kernels is a hundred times too small for the ends of ranges.
 _MOVE = 100.0
@@ -128,7 +129,10 @@ def quantized_kernel(kernel, bias, input_scale, axis, levels=None):
     )
 
 
-class _QuantizedKernel:
+_Layer: Any = object  # each class of Keras's that this is put before
+
+
+class _QuantizedKernel(_Layer):
     """What the layers share: the input's step, the kernel's levels, and the kernel in float32."""
 
     def __init__(self, *args, input_scale=1.0, levels=None, **kwargs):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -228,14 +229,14 @@ def _edges(model):
     names = lowered_names(model)
     layers = {ref.name: model.get_layer(ref.name) for ref in graph.inputs}
     parents: dict[str, list[str]] = {name: [] for name in layers}
-    made_by = {ref: ref.name for ref in graph.inputs}
+    made_by: dict[Any, str] = {ref: ref.name for ref in graph.inputs}
     for node in graph.nodes:
-        name = node.operation.name
+        name: str = str(node.operation.name)
         if _kind(node.operation) == "FakeQuantize":
             made_by.update(dict.fromkeys(node.outputs, names[name]))
             continue
         name = names.get(name, name)
-        if name in layers or node.name != node.operation.name:
+        if name in layers or node.name != str(node.operation.name):
             raise ValueError(
                 f"A lowered model uses each layer once and holds no other model. Received: layer "
                 f"{name!r}, used again or nested. Call `mobile.lower(model)` first."

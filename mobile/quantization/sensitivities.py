@@ -112,9 +112,10 @@ def sensitivity(
         labels = classes.checked_labels(labels, truth)
     everything = set(switched.names)
 
-    def cost(quantized):
+    def cost(quantized) -> tuple[float, float, float | None]:
         outputs = switched.outputs(images, quantized)
-        return *_cost(truth, outputs), right(outputs)
+        ratio, same = _cost(truth, outputs)
+        return ratio, same, right(outputs)
 
     def right(outputs):
         return None if labels is None else classes.accuracy(classes.classes_of(outputs), labels)
@@ -123,8 +124,8 @@ def sensitivity(
     for name in track(names, "Layers", progress):
         (alone, same, found), (without, others, left) = cost({name}), cost(everything - {name})
         rows.append(LayerCost(name, alone, same, without, others, found, left))
-    *whole, found = cost(everything)
-    return Sensitivity(tuple(rows), *whole, len(truth), found, right(truth))
+    ratio, same, found = cost(everything)
+    return Sensitivity(tuple(rows), ratio, same, len(truth), found, right(truth))
 
 
 class _Switched:

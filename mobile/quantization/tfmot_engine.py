@@ -9,6 +9,7 @@ imports tfmot, which imports tf_keras.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -85,7 +86,7 @@ class ChannelKernel(_tfmot.quantizers.Quantizer):
 
     def __call__(self, inputs, training, weights, **kwargs):
         kernel = tf.convert_to_tensor(inputs)
-        shape = kernel.shape
+        shape: Any = kernel.shape
         flat = self.axis == 2 and shape[3] > 1  # a depthwise multiplier
         if flat:
             kernel = tf.reshape(kernel, (*shape[:2], 1, -1))
@@ -223,14 +224,15 @@ def quantize(model: keras.Model, ranges):
 
     def annotate(layer, kind, name):
         reads = plan.reads.get(name)
-        low, high = ranges[reads[0]] if kind in _KERNELS else (0.0, 0.0)
+        low, high = ranges[reads[0]] if reads and kind in _KERNELS else (0.0, 0.0)
         levels = keras_engine.kernel_levels(model.get_layer(name)) if kind in _KERNELS else None
         config = LayerConfig(kind, ranges.get(name), (high - low) / 255, levels)
         return _tfmot.quantize_annotate_layer(layer, config)
 
     annotated = _translate(model, annotate)
+    scheme: Any = _OurScheme()  # where tfmot annotates its own one scheme
     with _tfmot.quantize_scope(CUSTOM_OBJECTS):
-        quantized = _tfmot.quantize_apply(annotated, scheme=_OurScheme())
+        quantized: Any = _tfmot.quantize_apply(annotated, scheme=scheme)
     for layer in quantized.layers:
         source = _source(model, layer)
         if source is not None and source.weights:

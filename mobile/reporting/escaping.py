@@ -42,10 +42,10 @@ def for_html(value: Any) -> Any:
 
 def breakable(value: str) -> Any:
     """Return a name for a page, which may continue in a new line where one of its words ends."""
-    from jinja2.utils import markupsafe
+    from markupsafe import Markup, escape
 
-    text = str(markupsafe.escape(for_html(value)))
-    return markupsafe.Markup(re.sub(r"(?<=[_/.-])(?=\w)", "<wbr>", text))
+    text = str(escape(for_html(value)))
+    return Markup(re.sub(r"(?<=[_/.-])(?=\w)", "<wbr>", text))
 
 
 def for_picture(text: str) -> str:

@@ -140,7 +140,7 @@ def test_a_quantised_model_refuses_other_schemes(quantized):
 
 
 def test_what_is_no_keras_model_is_refused():
-    with pytest.raises(TypeError, match="mobile.load"):
+    with pytest.raises(TypeError, match=r"mobile\.load"):
         convert("model.keras")
 
 
