@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from keras_se.graph import Graph, Node, Ref, open_layer, trace
+from keras_se.layers import StaticSqueezeExcite
 
 _L = keras.layers
 _CONVS = (_L.Conv1D, _L.Conv2D, _L.Conv3D)
@@ -115,8 +116,8 @@ def find_gated_blocks(model: keras.Model) -> GatedBlocks:
 
 
 def _opener(operation, path):
-    """Open every layer that is not Keras's own."""
-    if not isinstance(operation, keras.layers.Layer):
+    """Open every layer that is not Keras's own, but for those whose gate is no tensor."""
+    if not isinstance(operation, keras.layers.Layer) or isinstance(operation, StaticSqueezeExcite):
         return None
     author = next(kind for kind in type(operation).__mro__ if "call" in vars(kind))
     return None if author.__module__.startswith("keras.") else partial(open_layer, operation)
@@ -132,6 +133,8 @@ class _Finder:
 
     def block(self, node) -> GatedBlock | str | None:
         """The block that `node` ends, why it is none though it looks like one, or None."""
+        if isinstance(node.operation, StaticSqueezeExcite):
+            return "its gate is a constant already"
         factors = node.inputs
         if type(node.operation).__name__ != "Multiply" or len(factors) != 2:
             return None

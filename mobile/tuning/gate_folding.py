@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 
 import keras_se
+from mobile.lowering import lower
 from mobile.record import Record, table
 from mobile.tuning.block_times import block_times
 from mobile.tuning.switched_gates import SwitchedGates
@@ -142,6 +144,9 @@ def fold_gates(
     whose top-1 it changes, as long as agreement with the model stays at `keep`. Half an image is
     added to those changed: no gate is free because so few images show no change.
 
+    A gate stays as well where its constant would fit into no neighbour, because what it multiplies
+    is read twice.
+
     Args:
         model: A trained functional model with squeeze-and-excitation of ours or written by hand
             (`keras.applications`); as it was before lowering and quantisation. It is not changed.
@@ -190,6 +195,10 @@ def fold_gates(
         place = timings.conditions.device
     constants = {name: block.constant for name, block in able.items()}
     switched = SwitchedGates(model, constants, judges, labels, batch_size)
+    idle = _idle(model, constants, target)
+    for name in able:
+        if times.get(name, 1.0) <= 0:
+            idle[name] = "its block costs nothing measurable on the device"
     gates = {
         block.name: FoldedGate(
             block=block.name,
@@ -197,7 +206,7 @@ def fold_gates(
             spread=float(block.spread.mean()),
             error=block.error,
             time_us=times.get(block.name),
-            reason=block.reason,
+            reason=idle.get(block.name, block.reason),
         )
         for block in found.blocks
     }
@@ -214,6 +223,7 @@ def fold_gates(
         skipped=found.skipped,
     )
     savings = {name: float(times.get(name, able[name].elements)) for name in able}
+    savings |= dict.fromkeys(idle, 0.0)
     for name, changes in _greedy(switched, savings, keep):
         gates[name] = replace(gates[name], **changes)
     record = replace(record, gates=tuple(gates.values()))
@@ -226,6 +236,27 @@ def fold_gates(
             stacklevel=2,
         )
     return keras_se.fold(model, {g.block: constants[g.block] for g in record.folded}), record
+
+
+def _idle(model, constants, target):
+    """Name to reason of those gates whose constant would save nothing.
+
+    Where what a gate multiplies is read twice, its constant fits into no neighbour.
+    """
+
+    def scalings(*names):
+        folded = keras_se.fold(model, {name: constants[name] for name in names})
+        kinds = Counter(type(layer).__name__ for layer in lower(folded, target).layers)
+        return kinds["DepthwiseConv2D"] + kinds["Rescaling"]
+
+    try:
+        before = scalings()
+        if scalings(*constants) == before:
+            return {}
+        staying = [name for name in constants if scalings(name) > before]
+    except (TypeError, ValueError):  # it cannot be lowered, so nothing is known
+        return {}
+    return dict.fromkeys(staying, "its constant would stay a multiplication: it fits no neighbour")
 
 
 def _greedy(switched, savings, keep):
@@ -248,9 +279,7 @@ def _greedy(switched, savings, keep):
     for name in savings:
         alone, _ = tried({name})
         yield name, {"alone": alone}
-        if savings[name] <= 0:
-            yield name, {"reason": "its block costs nothing measurable on the device"}
-        else:
+        if savings[name] > 0:
             scores[name] = score(name, 1 - alone)
     folded, now = set(), 1.0
     fresh = {}

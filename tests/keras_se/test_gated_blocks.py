@@ -199,6 +199,11 @@ def test_without_a_squeeze_there_is_no_constant_to_find():
     assert not found.blocks and "no pool" in found.skipped["se"]
 
 
+def test_a_static_gate_is_a_constant_already():
+    found = found_in(SEConfig(kind="static").layer("se"))
+    assert not found.blocks and found.skipped == {"se": "its gate is a constant already"}
+
+
 def read_twice(x):
     gate = gate_of(x)
     return L.Add()([L.Multiply(name="scaled")([x, gate]), L.Conv2D(8, 1)(gate)])

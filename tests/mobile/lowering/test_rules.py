@@ -370,3 +370,16 @@ def test_a_folded_block_leaves_the_operators_of_a_network_without_it(gate):
     (block,) = keras_se.gates(model, images).blocks
     lowered = assert_equal(keras_se.fold(model, {block.name: block.constant}))
     assert kinds(lowered) == kinds(mobile.lower(model_of(lambda x: body(x, False))))
+
+
+def test_folding_all_gates_of_a_published_network_leaves_no_product_of_theirs():
+    model = keras.applications.MobileNetV3Small(weights=None, input_shape=(64, 64, 3))
+    images = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")
+    blocks = keras_se.gates(model, images).blocks
+    before = kinds(mobile.lower(model))
+    after = kinds(mobile.lower(keras_se.fold(model, {b.name: b.constant for b in blocks})))
+    gone = {kind: before[kind] - after.get(kind, 0) for kind in before}
+    # Of each of the 9: a mean, two convolutions and a product; the last mean is the network's.
+    expected = {"GlobalAveragePooling2D": 9, "Conv2D": 2 * 9, "Multiply": 9}
+    assert {kind: count for kind, count in gone.items() if count} == expected
+    assert after.keys() <= before.keys()

@@ -121,6 +121,17 @@ def test_time_decides_by_what_was_timed(model, images, monkeypatch):
     assert "100 % of the time of SE on a phone saved" in str(record)
 
 
+def test_a_gate_whose_constant_fits_no_neighbour_stays(images):
+    image = keras.Input((16, 16, 3))
+    x = L.Conv2D(8, 3, strides=2, padding="same", name="stem")(image)
+    x = by_hand(L.Add()([x, L.Conv2D(8, 1)(x)]), "post")  # then read by a convolution and a sum
+    x = by_hand(L.Add()([x, L.Conv2D(8, 1)(x)]), "last")  # then read by the head alone
+    head = L.Dense(4)(L.GlobalAveragePooling2D()(L.Conv2D(8, 1, activation="relu")(x)))
+    record = mobile.fold_gates(keras.Model(image, head), images, 0.0, "elements")[1]
+    assert [gate.block for gate in record.folded] == ["last"]
+    assert "fits no neighbour" in record.gates[0].reason and record.gates[0].alone is not None
+
+
 def test_a_folded_network_is_the_one_without_gates_in_int8(images):
     def body(x, se):
         x = L.Conv2D(8, 3, activation="relu", padding="same", bias_initializer="normal")(x)
