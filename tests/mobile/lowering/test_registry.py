@@ -1,3 +1,5 @@
+"""Which layer has which rule, which settings a rule reads, and what is opened or refused."""
+
 import keras
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import mobile
 from mobile.lowering import layers as own
 from mobile.lowering.registry import RULES, opener, rule_for, settings_of
 from mobile.lowering.rules.spatial import OF_TRAINING
-from tests.mobile.lowering.lowered import assert_equal
+from tests.mobile.lowering.lowered import assert_equal, conv, kinds, model_of
 
 _L = keras.layers
 _SIZE = (8, 8, 4)
@@ -172,24 +174,6 @@ def test_an_operation_with_another_setting_is_refused(function, said):
         mobile.lower(keras.Model(image, function(image)))
 
 
-@pytest.mark.parametrize("approximate", [True, False])
-def test_gelu_keeps_the_formula_that_was_chosen(approximate):
-    image = keras.Input(_SIZE)
-    model = keras.Model(image, keras.ops.gelu(image, approximate=approximate))
-    x = np.linspace(-4, 4, 2 * 8 * 8 * 4, dtype="float32").reshape(2, *_SIZE)
-    tanh = 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
-    got = mobile.lower(model).predict(x, verbose=0)
-    assert np.abs(got - model.predict(x, verbose=0)).max() < 1e-6
-    assert (np.abs(got - tanh).max() < 1e-6) == approximate
-
-
-def test_a_kernel_that_keras_quantised_is_refused_by_name():
-    model = keras.Sequential([keras.Input((6,)), _L.Dense(4, name="scores")])
-    model.layers[0].quantize("int8")
-    with pytest.raises(ValueError, match=r"scores.*quantised by Keras.*Lower the float model"):
-        mobile.lower(model)
-
-
 def test_an_operation_without_a_rule_is_named_with_the_layer_it_is_in():
     class LayerNorm(_L.Layer):
         def call(self, x):
@@ -221,6 +205,61 @@ def test_a_subclass_with_another_call_has_no_rule():
     assert rule_for(own.Shift(1.0)) is RULES[own.Shift]
 
 
-def test_a_sequential_without_a_shape_is_told_to_begin_with_one():
-    with pytest.raises(TypeError, match=r"Begin it with keras\.Input"):
-        mobile.lower(keras.Sequential([_L.Conv2D(4, 3)]))
+class Scaled(keras.layers.Layer):
+    """A user's layer with a weight of its own and a layer inside."""
+
+    def build(self, shape):
+        self.gain = self.add_weight(shape=(1,), initializer="random_normal")
+        self.inner = _L.Conv2D(shape[-1], 3, padding="same")
+        self.inner.build(shape)
+
+    def call(self, x):
+        return keras.ops.relu(self.inner(x)) * self.gain + x
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class Wider(keras.layers.Conv2D):
+    """A subclass that changes nothing."""
+
+
+class Opaque(keras.layers.Layer):
+    def call(self, x):
+        raise RuntimeError("cannot be read")
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_a_layer_without_a_rule_is_opened():
+    assert_equal(model_of(lambda x: Scaled()(conv(x))))
+
+
+def test_opening_a_layer_leaves_no_trace_in_it():
+    model = model_of(lambda x: Scaled(name="scaled")(conv(x)))
+    layer = model.get_layer("scaled")
+    before = len(layer._inbound_nodes), len(layer.inner._inbound_nodes), sorted(vars(layer))
+    mobile.lower(model)
+    assert before == (
+        len(layer._inbound_nodes), len(layer.inner._inbound_nodes), sorted(vars(layer))
+    )  # fmt: skip
+
+
+def test_a_subclass_that_computes_the_same_has_the_same_rule():
+    assert kinds(assert_equal(model_of(Wider(3, 1)))) == {"Conv2D": 1}
+
+
+def test_a_layer_that_cannot_be_opened_is_named_with_what_to_do():
+    with pytest.raises(TypeError, match=r"'opaque.*of class Opaque.*lowering_rule\(Opaque\)"):
+        mobile.lower(model_of(Opaque(name="opaque")))
+
+
+def test_an_operation_without_an_equal_is_named():
+    with pytest.raises(TypeError, match="Cumsum"):
+        mobile.lower(model_of(lambda x: keras.ops.cumsum(x, axis=1)))
+
+
+def test_lowering_rule_takes_a_layer_class_only():
+    with pytest.raises(TypeError, match=r"@mobile\.lowering_rule"):
+        mobile.lowering_rule("Conv2D")

@@ -1,4 +1,4 @@
-"""The layers live as Keras's own do: saving, precision, compiling, gradients, shapes, messages."""
+"""What the layers share: their configuration, files, data format, and what they refuse."""
 
 import json
 
@@ -14,21 +14,12 @@ from keras_se import (
     SqueezeExcite,
     StaticSqueezeExcite,
 )
-
-KINDS = ("cse", "sse", "scse", "static")
+from tests.keras_se.layers.formulas import KINDS, model_of, random_images
 
 
 @keras.saving.register_keras_serializable(package="test_layers")
 def third(x):
     return keras.ops.multiply(x, 1 / 3)
-
-
-def random_images(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
-
-
-def model_of(layer, shape=(None, None, 16)):
-    return keras.Sequential([keras.Input(shape), layer])
 
 
 LAYERS = {
@@ -178,128 +169,13 @@ def test_the_data_format_is_that_of_the_making(kind, formats, end, data_format, 
     np.testing.assert_allclose(back, expected, atol=1e-6)
 
 
-def test_sublayers_have_stable_names():
-    layer = ConcurrentSqueezeExcite(name="se")
-    layer.build((None, 8, 8, 16))
-    assert [weight.path for weight in layer.weights] == [
-        "se/channel/reduce/kernel",
-        "se/channel/reduce/bias",
-        "se/channel/expand/kernel",
-        "se/channel/expand/bias",
-        "se/spatial/reduce/kernel",
-        "se/spatial/reduce/bias",
-    ]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_any_height_width_and_batch(kind):
-    layer = SEConfig(kind, reduction=4, min_channels=1).layer()
-    model = model_of(layer)
-    assert model.output_shape == (None, None, None, 16)
-    for shape in ((1, 1, 1, 16), (3, 7, 2, 16), (2, 20, 31, 16)):
-        x = random_images(*shape)
-        np.testing.assert_allclose(model.predict(x, verbose=0), layer(x), atol=1e-6)
-
-
-@pytest.mark.parametrize("pool", ["avg", "max", "avg+max"])
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16", "float16"])
-def test_large_activations_do_not_overflow_in_half_precision(pool, dtype):
-    # 224 * 224 * 1,000 is far above float16's 65,504. By hand: the squeeze is 1,000; reduced by
-    # 64 kernels of 1 / 64,000 it is 1; expanded by 8 kernels of 1 / 8 it is 1; y = x * sigmoid(1).
-    layer = SqueezeExcite(16, pool=pool, dtype=dtype)
-    layer.build((None, 224, 224, 64))
-    kernels = [np.full((1, 1, 64, 8), 1 / 64000), np.full((1, 1, 8, 64), 1 / 8)]
-    layer.set_weights([kernels[0], np.zeros(8), kernels[1], np.zeros(64)])
-    y = layer(np.full((1, 224, 224, 64), 1000, "float32"))
-    assert keras.backend.standardize_dtype(y.dtype) == dtype.removeprefix("mixed_")
-    tolerance = 2e-2 if "bfloat16" in dtype else 2e-3
-    expected = 1000 / (1 + np.exp(-1))
-    np.testing.assert_allclose(np.asarray(y, "float32"), expected, rtol=tolerance)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [("mixed_float16", 5e-3), ("mixed_bfloat16", 4e-2)]
-)
-def test_half_precision_is_near_full_precision(kind, dtype, tolerance):
-    config, x = SEConfig(kind, reduction=4, min_channels=1), random_images(2, 9, 9, 16)
-    full, half = config.layer(dtype="float32"), config.layer(dtype=dtype)
-    full.build(x.shape)
-    half.build(x.shape)
-    half.set_weights(full.get_weights())
-    assert {weight.dtype for weight in half.weights} == {"float32"}
-    difference = np.asarray(half(x), "float32") - np.asarray(full(x))
-    assert np.max(np.abs(difference)) < tolerance * np.max(np.abs(x))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_one_compiled_training_step_lowers_the_loss(kind):
-    x = random_images(8, 6, 6, 16)
-    model = model_of(SEConfig(kind, reduction=4, min_channels=1).layer(kernel_regularizer="l2"))
-    assert len(model.losses) == {"cse": 2, "sse": 1, "scse": 3, "static": 2}[kind]
-    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=True)
-    losses = [float(model.train_on_batch(x, x / 4)) for _ in range(3)]
-    assert losses[0] > losses[1] > losses[2]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("pool", ["avg", "max", None])
-@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
-def test_gradient_is_that_of_finite_differences(kind, pool, gate):
-    tf = pytest.importorskip("tensorflow")
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("tf.GradientTape needs the tensorflow backend")
-    rng = np.random.default_rng(1)
-    layer = SEConfig(kind, reduction=2, min_channels=1, pool=pool, gate=gate).layer(dtype="float64")
-    x = tf.Variable(rng.normal(size=(2, 3, 4, 6)))
-    layer.build(x.shape)
-    mix = rng.normal(size=x.shape)
-
-    def loss():
-        return tf.reduce_sum(layer(x) * mix)
-
-    with tf.GradientTape() as tape:
-        value = loss()
-    variables = [x, *(weight.value for weight in layer.weights)]
-    for variable, gradient in zip(variables, tape.gradient(value, variables), strict=True):
-        direction, at, step = rng.normal(size=variable.shape), variable.numpy(), 1e-6
-        variable.assign(at + step * direction)
-        above = float(loss())
-        variable.assign(at - step * direction)
-        slope = (above - float(loss())) / (2 * step)
-        variable.assign(at)
-        assert slope == pytest.approx(float(np.sum(gradient * direction)), rel=1e-6, abs=1e-7)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_litert_gives_the_same_outputs(kind):
-    tf = pytest.importorskip("tensorflow")
-    litert = pytest.importorskip("ai_edge_litert.interpreter")
-    inputs = keras.Input((7, 6, 16), batch_size=1)
-    config = SEConfig(kind, reduction=4, min_channels=1, gate="hard_sigmoid", aggregate="max")
-    model = keras.Model(inputs, config.layer(kernel_initializer="random_normal")(inputs))
-    content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-    interpreter = litert.Interpreter(model_content=content)
-    interpreter.allocate_tensors()
-    x = random_images(1, 7, 6, 16)
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
-    interpreter.invoke()
-    y = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    np.testing.assert_allclose(y, model.predict_on_batch(x), atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_call_traces_into_plain_operations(kind):
-    # What rewrites a model reads the layer this way.
-    inputs = keras.Input((7, 6, 16))
-    layer = SEConfig(kind, reduction=4, min_channels=1).layer()
-    layer.build(inputs.shape)
-    traced = keras.Model(inputs, layer.call(inputs))
-    names = [type(operation).__name__ for operation in traced.operations]
-    if kind == "cse":
-        assert names == ["InputLayer", "Mean", "Conv2D", "ReLU", "Conv2D", "Sigmoid", "Multiply"]
-    x = random_images(2, 7, 6, 16)
-    np.testing.assert_allclose(traced(x), layer(x), atol=1e-6)
+def test_sublayers_with_kernels_of_equal_shape_start_different():
+    initializer = keras.initializers.HeNormal()
+    layer = SqueezeExcite(1, kernel_initializer=initializer)
+    layer.build((None, 4, 4, 16))
+    reduce, expand = layer.get_weights()[::2]
+    assert reduce.shape == expand.shape
+    assert np.any(reduce != expand)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""Static SE and the channel scale: formulas in NumPy, gates that are set, what starts alive."""
+"""Static SE: formulas in NumPy, gates that are set, what starts alive."""
 
 import keras
 import numpy as np
@@ -6,19 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_se import ChannelScale, SEConfig, SqueezeExcite, StaticSqueezeExcite
-
-GATES = {
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
-    "tanh": np.tanh,
-    "relu": lambda x: np.maximum(x, 0),
-}
-ACTIVATIONS = {"relu": GATES["relu"], "silu": lambda x: x * GATES["sigmoid"](x)}
-
-shapes = st.tuples(
-    st.integers(1, 3), st.lists(st.integers(1, 6), min_size=1, max_size=3), st.integers(1, 40)
-).map(lambda parts: (parts[0], *parts[1], parts[2]))  # sequences, images, volumes
+from keras_se import SEConfig, SqueezeExcite, StaticSqueezeExcite
+from tests.keras_se.layers.formulas import ACTIVATIONS, GATES, shapes
 
 
 def built(layer, channels=16):
@@ -26,7 +15,7 @@ def built(layer, channels=16):
     return layer
 
 
-def randomize(layer, seed=0):
+def random_weights(layer, seed=0):
     """Random weights, as float64: the constant, then kernels as matrices with their biases."""
     rng = np.random.default_rng(seed)
     layer.set_weights([rng.normal(0, 0.7, w.shape) for w in layer.weights])
@@ -52,7 +41,7 @@ def test_static_is_the_formula(shape, reduction, activation, gate, use_bias):
         reduction, min_channels=1, activation=activation, gate=gate, use_bias=use_bias
     )
     layer.build(shape)
-    constant, (k1, b1), (k2, b2) = randomize(layer)
+    constant, (k1, b1), (k2, b2) = random_weights(layer)
     expected = GATES[gate](ACTIVATIONS[activation](constant @ k1 + b1) @ k2 + b2)
     np.testing.assert_allclose(layer.constant_gate(), expected, atol=1e-5, rtol=1e-5)
     np.testing.assert_allclose(layer(x), x * expected, atol=1e-4, rtol=1e-5)
@@ -60,7 +49,7 @@ def test_static_is_the_formula(shape, reduction, activation, gate, use_bias):
 
 def test_the_gate_is_that_of_a_dynamic_layer_whose_mean_is_the_constant():
     static, dynamic = built(StaticSqueezeExcite(4)), built(SqueezeExcite(4))
-    randomize(static)
+    random_weights(static)
     dynamic.reduce.set_weights(static.reduce.get_weights())
     dynamic.expand.set_weights(static.expand.get_weights())
     ones = np.broadcast_to(static.constant, (1, 4, 5, 16)).astype("float32")
@@ -126,7 +115,7 @@ def test_training_finds_the_factors_that_the_target_has():
 def test_a_gate_that_is_set_is_the_gate_that_comes(gate, low, high, activation, use_bias):
     layer = StaticSqueezeExcite(4, gate=gate, activation=activation, use_bias=use_bias)
     built(layer)
-    randomize(layer)
+    random_weights(layer)
     wanted = np.linspace(low, high, 16)  # both ends too, which are approached
     layer.set_constant_gate(wanted)
     np.testing.assert_allclose(layer.constant_gate(), wanted, atol=1e-5)
@@ -192,42 +181,3 @@ def test_what_cannot_be_set_is_refused_with_advice():
     silent = built(StaticSqueezeExcite(use_bias=False, kernel_initializer="zeros"))
     with pytest.raises(ValueError, match=r"Without a bias.*or make the layer with use_bias=True"):
         silent.set_constant_gate(np.full(16, 0.5))
-
-
-# ---- a factor for each channel
-
-
-@pytest.mark.parametrize("shape", [(2, 16), (2, 7, 16), (2, 4, 5, 16), (2, 2, 3, 4, 16)])
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_scale_starts_as_the_identity_and_multiplies_by_channel(shape, data_format):
-    rng = np.random.default_rng(4)
-    x, factors = rng.normal(size=shape).astype("float32"), rng.normal(size=16).astype("float32")
-    expected = x * factors
-    if data_format == "channels_first":
-        x, expected = (np.moveaxis(array, -1, 1) for array in (x, expected))
-    layer = ChannelScale(data_format=data_format)
-    np.testing.assert_array_equal(layer(x), x)
-    layer.scale.assign(factors)
-    np.testing.assert_array_equal(layer(x), expected)
-    assert layer.compute_output_shape(x.shape) == x.shape
-    assert layer.count_params() == 16
-
-
-def test_scale_is_trained():
-    model = keras.Sequential([keras.Input((4, 4, 8)), ChannelScale()])
-    model.compile(keras.optimizers.SGD(0.5), "mse")
-    x = np.random.default_rng(5).normal(size=(16, 4, 4, 8)).astype("float32")
-    # One step of 0.5 on mean((x * s - 3 * x)^2): s = 1 + 0.5 * 2 * 2 * mean of x^2 over all
-    # elements, each channel's own sum over the count of all.
-    model.train_on_batch(x, 3 * x)
-    expected = 1 + 2 * np.sum(x**2, axis=(0, 1, 2)) / x.size
-    np.testing.assert_allclose(model.layers[0].scale, expected, rtol=1e-5)
-
-
-def test_scale_refuses_what_it_cannot_scale():
-    with pytest.raises(ValueError, match=r"channels must be known.*layer 's'.*keras\.Input"):
-        ChannelScale(name="s")(keras.Input((8, 8, None)))
-    with pytest.raises(TypeError, match=r"dtype int32 at layer 's'.*Rescaling"):
-        ChannelScale(name="s")(np.ones((1, 4), "int32"))
-    with pytest.raises(ValueError, match=r"`data_format` must"):
-        ChannelScale(data_format="NHWC")

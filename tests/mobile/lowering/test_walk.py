@@ -1,0 +1,93 @@
+"""What the walk does whatever the rule: what is read twice, names, groups, joining, structure."""
+
+import keras
+
+from tests.mobile.lowering.lowered import (
+    assert_equal,
+    batch_norm,
+    conv,
+    kinds,
+    model_of,
+)
+
+L = keras.layers
+
+
+def test_a_convolution_that_is_read_twice_is_not_computed_twice():
+    def body(x):
+        y = conv(x, 6, 3)
+        return L.Add()([batch_norm(y), batch_norm(y)])
+
+    lowered = assert_equal(model_of(body))
+    assert kinds(lowered) == {"Conv2D": 1, "DepthwiseConv2D": 2, "Add": 1}
+
+
+def test_padding_goes_into_the_convolution_where_same_means_the_same():
+    def body(x, padding):
+        return conv(L.ZeroPadding2D(padding)(x), 5, 3, strides=2)
+
+    # 12 pixels, stride 2, kernel 3: `same` pads (6 - 1) * 2 + 3 - 12 = 1 pixel, behind.
+    assert kinds(assert_equal(model_of(lambda x: body(x, ((0, 1), (0, 1)))))) == {"Conv2D": 1}
+    assert "ZeroPadding2D" in kinds(assert_equal(model_of(lambda x: body(x, ((1, 0), (1, 0))))))
+
+
+def test_a_concatenation_of_more_tensors_than_the_target_takes_is_done_in_parts():
+    def body(x):
+        return L.Concatenate()([conv(x, i) for i in range(1, 8)])
+
+    # XNNPACK takes 5 inputs: 5, then that with the other 2.
+    assert kinds(assert_equal(model_of(body))) == {"Conv2D": 7, "Concatenate": 2}
+    assert kinds(assert_equal(model_of(body), "builtin")) == {"Conv2D": 7, "Concatenate": 1}
+
+
+def test_narrow_groups_are_put_together_as_the_target_likes():
+    model = model_of(lambda x: batch_norm(conv(conv(x, 64), 128, 3, groups=32)))  # 2 channels each
+    widths = {}
+    for target in ("xnnpack", "xnnpack-amx", "builtin"):
+        layers = assert_equal(model, target).layers
+        grouped = next(x for x in layers if isinstance(x, L.Conv2D) and x.kernel_size == (3, 3))
+        widths[target] = (grouped.groups, grouped.kernel.shape[2])
+    # 64 channels: 8 groups of 8, one of 64, or 32 of 2 as they were.
+    assert widths == {"xnnpack": (8, 8), "xnnpack-amx": (1, 64), "builtin": (32, 2)}
+
+
+def test_groups_that_do_not_divide_stay_apart():
+    lowered = assert_equal(model_of(lambda x: conv(conv(x, 15), 6, 1, groups=3)))
+    assert lowered.layers[-1].groups == 3
+
+
+def test_a_sequential_model_is_lowered():
+    model = keras.Sequential(
+        [keras.Input((12, 12, 4)), L.Conv2D(6, 3), L.BatchNormalization(), L.ReLU(), L.Flatten()]
+    )
+    assert_equal(model)
+    built = keras.Sequential([L.Conv2D(6, 3), L.GlobalAveragePooling2D(), L.Dense(3)])
+    built.build((None, 12, 12, 4))
+    assert_equal(built)
+
+
+def test_nested_sequential_and_shared_layers_are_flattened():
+    inner = keras.Sequential([keras.Input((12, 12, 4)), L.Conv2D(4, 3, padding="same"), L.ReLU()])
+    shared = L.Conv2D(4, 1)
+
+    def body(x):
+        return shared(inner(shared(inner(x))))
+
+    lowered = assert_equal(model_of(body))
+    assert kinds(lowered) == {"Conv2D": 4}
+    assert kinds(assert_equal(inner))["Conv2D"] == 1
+
+
+def test_several_inputs_and_outputs_keep_their_structure():
+    a, b = keras.Input((8, 8, 3), name="a"), keras.Input((8, 8, 3), name="b")
+    y = L.Add()([conv(a), conv(b)])
+    model = keras.Model([a, b], {"sum": y, "top": L.GlobalAveragePooling2D()(y)})
+    lowered = assert_equal(model)
+    assert list(lowered.output) == ["sum", "top"]
+    assert [x.name for x in lowered.inputs] == ["a", "b"]
+
+
+def test_a_layer_used_twice_beside_one_that_has_the_next_name():
+    shared, next_one = L.Conv2D(4, 1, name="dense"), L.Conv2D(4, 1, name="dense_1")
+    lowered = assert_equal(model_of(lambda x: next_one(shared(shared(x)))))
+    assert [layer.name for layer in lowered.layers[1:]] == ["dense", "dense_2", "dense_1"]
