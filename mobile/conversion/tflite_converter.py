@@ -39,7 +39,7 @@ def run(
     import tensorflow as tf
 
     with quiet():
-        graph = trace(model) if isinstance(model, keras.Model) else None
+        graph, function = trace(model) if isinstance(model, keras.Model) else None, None
         if graph is not None:
             function = concrete_function(model, graph)
             # Given the model to track, it would write and read back all of its Python functions.
@@ -64,7 +64,7 @@ def run(
         try:
             return converter.convert(), graph
         except Exception as error:
-            raise _refusal(str(error), model, graph) from error
+            raise _refusal(str(error), model, graph, function) from error
 
 
 def concrete_function(model: keras.Model, graph: Graph):
@@ -103,14 +103,16 @@ def concrete_function(model: keras.Model, graph: Graph):
     return tf.function(forward, autograph=False).get_concrete_function(*specs)
 
 
-def _refusal(said: str, model, graph):
-    """The error of a model that the converter refuses, which names the layer if that is told."""
+def _refusal(said, model, graph, function):
+    """The error of a model that the converter refuses, which names the layer if that is known."""
     errors = [line for line in said.splitlines() if "error:" in line]
     reason = errors[0].rpartition("error:")[2].strip() if errors else said[-400:]
-    number = re.search(r"\blayer\.(\d+)/", said)
-    where, advice = "", "Say which layer that is, and leave it out."
-    if graph is not None and number:
-        node = graph.nodes[int(number[1])]
+    kinds = re.findall(r"'tf\.(\w+)' op", reason) if function is not None else []
+    names = [op.name for op in function.graph.get_operations() if op.type in kinds] if kinds else []
+    numbers = [int(found[1]) for name in names if (found := re.search(r"\blayer\.(\d+)/", name))]
+    where, advice = "", "Leave out the layer that needs it, or write it in other layers."
+    if numbers:
+        node = graph.nodes[numbers[0]]
         where = f", at layer {node.name!r} of class {type(node.operation).__name__}"
         advice = "Replace that layer by ones that TFLite has, or say what it computes in Keras "
         advice += "layers with @mobile.lowering_rule."

@@ -1,12 +1,15 @@
 import os
+from collections import Counter
 
 import keras
 import numpy as np
 import pytest
 
 from mobile import devices, quantization, tflite
-from mobile.conversion import tflite_converter
+from mobile.conversion import converter
 from mobile.conversion.converter import convert
+from mobile.tflite import schema
+from mobile.tflite.artifact import Artifact
 
 
 def _outputs(artifact, images, kernels="default"):
@@ -144,11 +147,93 @@ def test_what_is_no_keras_model_is_refused():
         convert("model.keras")
 
 
-def test_a_refused_operator_names_the_model():
-    image = keras.Input((4, 4, 3))
-    model = keras.Model(image, keras.ops.erfinv(image), name="odd")
-    with pytest.raises(RuntimeError, match="odd"):
-        tflite_converter.run(model)
+def test_a_file_is_opened_lowered_and_packed_once(lowered, images, monkeypatch):
+    calls = Counter()
+
+    def counted(module, name):
+        function = getattr(module, name)
+
+        def call(*args, **kwargs):
+            calls[name] += 1
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(schema, "unpack")
+    counted(schema, "pack")
+    counted(converter, "lower")
+    artifact = convert(lowered, calibration=images)
+    assert calls == {"unpack": 1, "pack": 1, "lower": 1}
+    again = Artifact.from_content(artifact.content)  # all that the record says stands in the file
+    assert again == artifact
+
+
+def test_weights_that_are_no_numbers_name_the_layer(lowered, ranges, images):
+    broken = keras.models.clone_model(lowered)
+    broken.set_weights(lowered.get_weights())
+    kernel, bias = broken.get_layer("project").get_weights()
+    broken.get_layer("project").set_weights([kernel * np.nan, bias])
+    options = [{"ranges": ranges}, {"calibration": images}, {"scheme": "float32"}]
+    for each in (*options, {"scheme": "dynamic"}, {"scheme": "int16x8", "calibration": images}):
+        with pytest.raises(ValueError, match="NaN or infinity in layer 'project' of model 'tiny'"):
+            convert(broken, **each)
+    aware = quantization.quantize_aware(lowered, ranges=ranges)
+    aware.get_layer("project").set_weights([kernel * np.inf, bias])
+    with pytest.raises(ValueError, match="'project'"):
+        convert(aware)
+
+
+def test_ranges_in_a_plain_dictionary_get_every_check(lowered, ranges):
+    plain = dict(ranges)
+    assert convert(lowered, ranges=plain).content == convert(lowered, ranges=ranges).content
+    for wrong, message in (
+        ((1.0, 0.0), "its low end first.*'project'"),
+        ((0.0, np.nan), "finite.*'project'"),
+        ((0.0, 1.0, 2.0), r"a pair \(low, high\).*'project'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            convert(lowered, ranges={**plain, "project": wrong})
+    with pytest.raises(ValueError, match=r"must be of tensors that carry one.*'projct'"):
+        convert(lowered, ranges={**plain, "projct": (0.0, 1.0)})
+    with pytest.raises(TypeError, match=r"mobile\.calibrate"):
+        convert(lowered, ranges=[1, 2])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scheme": "dynamic", "calibration": np.zeros(1)},
+        {"scheme": "float32", "ranges": {}},
+        {"scheme": "float16", "method": "minmax"},
+        {"scheme": "weight_only", "correction": True},
+        {"scheme": "dynamic", "input_type": "uint8"},
+        {"scheme": "int16x8", "output_type": "float32"},
+    ],
+)
+def test_arguments_without_effect_are_refused(lowered, options):
+    name = list(options)[-1]
+    with pytest.raises(ValueError, match=f"must have an effect. Received: {name} with scheme"):
+        convert(lowered, **options)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("calibration", np.zeros(1)),
+        ("ranges", {}),
+        ("target", "builtin"),
+        ("method", "minmax"),
+        ("correction", False),
+    ],
+)
+def test_a_quantised_model_takes_nothing_that_it_has_already(quantized, name, value):
+    with pytest.raises(ValueError, match=rf"{name} with a quant.*mobile\.quantize_aware"):
+        convert(quantized, **{name: value})
+
+
+def test_a_method_for_ranges_that_are_found_already_is_refused(lowered, ranges):
+    with pytest.raises(ValueError, match=r"`method`.*minmax.*found already"):
+        convert(lowered, ranges=ranges, method="minmax")
 
 
 def test_a_layer_in_float_and_its_readers_are_all_that_is(lowered, ranges, images):

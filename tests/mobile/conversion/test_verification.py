@@ -2,9 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from mobile.conversion import verification, watch_gap
+from mobile.conversion import verification
 from mobile.conversion.agreement import Agreement
 from mobile.conversion.converter import convert
+from mobile.conversion.quiet import quiet
 from mobile.conversion.verification import check_operators, image_pitfalls, verify
 from mobile.quantization import quantize_aware
 
@@ -89,11 +90,112 @@ def test_labels_must_be_as_many_as_images(lowered, artifact, images):
         verify(lowered, artifact, images, np.zeros(7))
 
 
-def test_the_gap_is_logged_each_epoch(lowered, ranges, images):
-    model = quantize_aware(lowered, ranges=ranges)
-    model.compile("sgd", "sparse_categorical_crossentropy")
-    labels = np.arange(len(images)) % 5
-    watch = watch_gap.WatchGap(images[:10], labels[:10])
-    logs = model.fit(images, labels, epochs=2, verbose=0, callbacks=[watch]).history
-    assert len(logs["tflite_agreement"]) == len(logs["tflite_accuracy"]) == 2
-    assert max(logs["tflite_mean_abs"]) < 0.02
+def test_labels_in_a_column_count_as_labels(lowered, artifact, images):
+    labels = lowered.predict(images, verbose=0).argmax(axis=1)
+    row, column = (verify(lowered, artifact, images, each) for each in (labels, labels[:, None]))
+    assert column.accuracy == row.accuracy and column.accuracy["keras"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (np.full(40, "cat"), "such as .*cat.*index of each"),
+        (np.eye(5)[np.zeros(40, int)], r"one-hot. Pass labels.argmax"),
+        (np.full(40, 5), "from 0 to 4. Received: 5"),
+        (np.full(40, 0.5), "Received: 0.5"),
+        (np.zeros((40, 2), int), r"shape \(40, 2\)"),
+    ],
+)
+def test_labels_that_are_no_class_numbers_are_refused(lowered, artifact, images, labels, message):
+    with pytest.raises(ValueError, match=message):
+        verify(lowered, artifact, images, labels)
+
+
+def test_images_and_answers_must_be_finite(lowered, artifact, images):
+    with pytest.raises(ValueError, match=r"'image'\. Look at how the images were scaled"):
+        verify(lowered, artifact, np.where(images > 150, np.nan, images))
+    broken = keras.models.clone_model(lowered)
+    broken.set_weights([weight * np.nan for weight in lowered.get_weights()])
+    with pytest.raises(ValueError, match="NaN or infinity from tiny, in output 0 for 40 of 40"):
+        verify(broken, artifact, images)
+    with pytest.raises(ValueError, match="from the candidate"):
+        verify(lowered, broken, images)
+
+
+def test_masks_count_their_pixels_but_not_the_void_ones(images):
+    image = keras.Input((16, 16, 3), name="image")
+    masks = keras.layers.Conv2D(2, 1, bias_initializer="normal", name="masks")(image)
+    model = keras.Model(image, masks)
+    file = convert(model, "float32")
+    truth = np.asarray(model(images)).argmax(axis=-1)
+    half = truth.copy()
+    half[:, :8] = 1 - half[:, :8]  # half of the rows are wrong
+    assert verify(model, file, images, half).accuracy == {"keras": 0.5, "tflite": 0.5}
+    half[:, :8] = 255
+    assert verify(model, file, images, half[..., None]).accuracy["keras"] == 1.0
+
+
+def test_one_channel_says_yes_or_no(images):
+    # Of a sigmoid above 0.5, of a logit above 0: two thirds of these are yes.
+    image = keras.Input((2,), name="image")
+    pairs = np.array([[1.0, 0], [-1, 0], [2, 0]] * 4, "float32")
+    yes = np.array([1, 0, 1] * 4)
+    for activation in ("sigmoid", None):
+        dense = keras.layers.Dense(1, activation=activation, kernel_initializer="ones")
+        model = keras.Model(image, dense(image))
+        found = verify(model, convert(model, "float32"), pairs, yes)
+        assert found.accuracy == {"keras": 1.0, "tflite": 1.0}
+        assert verify(model, convert(model, "float32"), pairs, 1 - yes).accuracy["keras"] == 0.0
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Two inputs, one with preprocessing, and two outputs of one shape."""
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    photo, meta = keras.Input((16, 16, 3), name="photo"), keras.Input((4,), name="meta")
+    x = layers.Rescaling(1 / 127.5, -1.0)(photo)
+    x = layers.Conv2D(4, 3, activation="relu", bias_initializer="normal")(x)
+    y = layers.Dense(4, activation="relu", bias_initializer="normal", name="alone")(meta)
+    x = layers.Concatenate()([y, layers.GlobalAveragePooling2D()(x)])
+    outputs = [layers.Dense(3, bias_initializer="normal", name=name)(x) for name in ("z", "a")]
+    return keras.Model([photo, meta], outputs)
+
+
+@pytest.fixture(scope="module")
+def pairs(images):
+    return [images, np.random.default_rng(2).normal(size=(len(images), 4)).astype("float32")]
+
+
+def test_two_inputs_are_verified_as_list_or_by_name_with_blame(two, pairs):
+    artifact = convert(two, calibration=pairs)
+    assert {key.split()[1] for key in artifact.operators} == {"int8"}
+    found = verify(two, artifact, pairs, blame=True)
+    assert found.top1_agreement >= 0.9 and found.worst_abs < 0.1
+    assert {"alone", "z", "a"} <= {row.layer for row in found.blame}
+    named = dict(zip(("meta", "photo"), reversed(pairs), strict=True))
+    assert verify(two, artifact, named).worst_abs == found.worst_abs
+
+
+def test_operators_of_a_model_with_two_inputs_are_within_one_level(two, pairs):
+    aware = quantize_aware(two, pairs)
+    checks = check_operators(aware, convert(aware), pairs)
+    assert {check.worst_levels for check in checks} <= {0, 1} and len(checks) >= 9
+
+
+def test_a_file_of_the_plain_converter_is_matched_by_its_names(two, pairs):
+    import tensorflow as tf
+
+    with quiet():
+        content = tf.lite.TFLiteConverter.from_keras_model(two).convert()
+    assert verify(two, content, pairs).worst_abs < 1e-5
+
+
+def test_inputs_of_another_model_are_named(two, pairs):
+    photo, other = keras.Input((16, 16, 3), name="photo"), keras.Input((4,), name="other")
+    x = keras.layers.GlobalAveragePooling2D()(photo)
+    stranger = keras.Model([photo, other], keras.layers.Concatenate()([x, other]))
+    with pytest.raises(ValueError, match="photo, other for photo, meta"):
+        verify(two, convert(stranger, "float32"), pairs)
+    with pytest.raises(ValueError, match=r"Received: 'photo', without 'meta'"):
+        verify(two, convert(two, "float32"), {"photo": pairs[0]})
