@@ -42,8 +42,8 @@ def one_of(words: Iterable[str]) -> str:
 
 #: What --se takes: `keras_se.PRESETS` and two more. A copy, since --help does not import Keras;
 #: a test compares the two.
-SE = ("default", "none", "paper", "mobile", "server", "mobilenet_v3", "efficientnet", "torchvision")
-SE += ("timm", "segmentation_models")
+SE = ("default", "none", "paper", "mobile", "server", "static", "mobilenet_v3", "efficientnet")
+SE += ("torchvision", "timm", "segmentation_models")
 
 Model = Annotated[Path, typer.Argument(help="A .keras file.")]
 Output = Annotated[Path, typer.Argument(help="The file to write.")]
