@@ -43,7 +43,7 @@ def test_help_of_every_command_names_every_choice_of_its_options(name, capsys, m
 
 
 def test_the_presets_of_the_help_are_those_of_keras_se():
-    assert app.SE == ("default", "none", *keras_se.PRESETS)
+    assert ("default", "none", *keras_se.PRESETS) == app.SE
 
 
 def test_methods_named_are_those_that_calibration_knows():
