@@ -32,7 +32,7 @@ _POOLS = (
 # Classes of layers and of operations, which are not public, by name.
 _SAME = {"Cast", "Identity", "StopGradient", "ConvertToTensor", "Copy"}  # change no value
 _BETWEEN = {
-    *_SAME, "Reshape", "ExpandDims", "Squeeze", "Flatten", "Dropout", "BatchNormalization",
+    *_SAME, "Reshape", "Moveaxis", "ExpandDims", "Squeeze", "Flatten", "Dropout", "BatchNormalization",
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Relu", "Relu6", "LeakyRelu", "Elu", "Selu",
     "Gelu", "Sigmoid", "HardSigmoid", "Tanh", "HardTanh", "Silu", "HardSilu", "Softplus",
     "Softsign", "Exp", "Clip", "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative",

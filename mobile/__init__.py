@@ -12,6 +12,7 @@ A model with layers of this package, such as a quantisation-aware one, comes bac
 
 import difflib
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
     from mobile import quantization as quantization
     from mobile import reporting as reporting
     from mobile import tflite as tflite
+    from mobile import tuning as tuning
     from mobile.analysis.linting import lint as lint
     from mobile.analysis.vela import Estimate as Estimate
     from mobile.analysis.vela import estimate as estimate
@@ -47,9 +49,10 @@ if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
     from mobile.quantization import sensitivity as sensitivity
     from mobile.quantization import strip as strip
     from mobile.quantization.ranges import Ranges as Ranges
-    from mobile.reporting.run_report import report as report
+    from mobile.reporting.report import report as report
     from mobile.tflite import Artifact as Artifact
     from mobile.tflite import Preprocessing as Preprocessing
+    from mobile.tuning.gate_folding import fold_gates as fold_gates
 
 _HOMES = {
     "load": "pipeline.keras_files",
@@ -65,7 +68,7 @@ _HOMES = {
     "benchmark": "benchmarking.benchmark",
     "estimate": "analysis.vela",
     "lint": "analysis.linting",
-    "report": "reporting.run_report",
+    "report": "reporting.report",
     "run": "pipeline.run",
     "train": "pipeline.training",
     "fold_gates": "tuning.gate_folding",
@@ -85,7 +88,10 @@ _ROOMS += ("quantization", "reporting", "tflite", "tuning")
 
 def __getattr__(name: str):
     if name in _HOMES:
-        return getattr(importlib.import_module(f"mobile.{_HOMES[name]}"), name)
+        found = getattr(importlib.import_module(f"mobile.{_HOMES[name]}"), name)
+        if "keras" in sys.modules:  # so that a saved model loads, whichever part came first
+            importlib.import_module("mobile.quantization.keras_engine")
+        return found
     if name in _ROOMS:
         return importlib.import_module(f"mobile.{name}")
     near = difflib.get_close_matches(name, (*_HOMES, *_ROOMS))

@@ -3,44 +3,73 @@
 import json
 import os
 import pathlib
+import re
 import tempfile
-import types
-import typing
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, ClassVar, Self
 
+import msgspec
 import numpy as np
 
+#: What a field may hold, beyond its type: `from_dict` refuses the rest, and the schema tells it.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # every reader of JSON has these whole
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]  # neither infinity nor NaN
+Distance = Annotated[float, msgspec.Meta(ge=0)]  # infinity too, of what cannot be compared
 
-def table(header, rows):
+# Control characters, the marks that turn text round, and halves of characters.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str, lines: bool = False) -> str:
+    r"""Write out what would steer a terminal or cannot be encoded; line breaks too, unless `lines`.
+
+    >>> print(printable("\x1b[31mred\nname \udcff"))
+    \x1b[31mred\nname \udcff
+    """
+    if lines:
+        return "\n".join(printable(line) for line in text.split("\n"))
+    return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def table(header: Sequence, rows: Sequence[Sequence], right: Container[int] = ()) -> str:
     """Lay out rows of cells under a header; numbers to the right, words to the left.
 
     >>> print(table(("name", "ms"), [("a", 1.5), ("long", 12.25)]))
     name      ms
     a      1.500
     long  12.250
+
+    Args:
+        header: What stands above each column.
+        rows: The cells.
+        right: Columns of text that go to the right too.
     """
-    numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
-    cells = [[f"{c:.3f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
-    lines = [[str(c) for c in header], *cells]
+    numeric = [
+        i in right or all(isinstance(row[i], int | float) for row in rows)
+        for i in range(len(header))
+    ]
+    cells = [[f"{c:.3f}" if isinstance(c, float) else printable(str(c)) for c in r] for r in rows]
+    lines = [[printable(str(c)) for c in header], *cells]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     return "\n".join(
         "  ".join(
-            c.rjust(w) if right else c.ljust(w)
-            for c, w, right in zip(line, widths, numeric, strict=True)
+            c.rjust(w) if number else c.ljust(w)
+            for c, w, number in zip(line, widths, numeric, strict=True)
         ).rstrip()
         for line in lines
     )
 
 
-def write_file(path, content):
+def write_file(path: str | os.PathLike, content: bytes | str) -> pathlib.Path:
     """Write bytes or text so that a reader sees the old file or the whole new one."""
     path = pathlib.Path(path)
     write_files({path: content})
     return path
 
 
-def write_files(contents):
+def write_files(contents: Mapping[Any, bytes | str]) -> None:
     """Write several files, path to bytes or text: each whole, and none if one cannot be written."""
     ready = []
     try:
@@ -66,51 +95,63 @@ def write_files(contents):
 
 
 class Record:
-    """What all records share: a dictionary of plain values, JSON, and the way back."""
+    """What all records share: a dictionary of plain values, JSON, and the way back.
 
-    def to_dict(self):
-        """Return the fields as a dictionary that `json.dumps` takes."""
-        return {f.name: encode(getattr(self, f.name)) for f in fields(self)}
+    A record is a frozen dataclass. Types and ranges of its fields are checked where it is read.
+    """
+
+    #: Properties that `to_dict` writes beside the fields, for readers; `from_dict` skips them.
+    SUMMARY: ClassVar[tuple[str, ...]] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields and the summary as a dictionary that `json.dumps` takes."""
+        names = (*(f.name for f in fields(self)), *self.SUMMARY)  # pyright: ignore
+        return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod
-    def from_dict(cls, values):
-        """Return the record that `to_dict` described. Keys that are no field are ignored."""
-        kinds = typing.get_type_hints(cls)
-        names = [f.name for f in fields(cls) if f.name in values]
-        return cls(**{name: decode(kinds[name], values[name]) for name in names})
+    def from_dict(cls, values: Any) -> Self:
+        """Return the record that `to_dict` described. Keys that are no field are skipped.
 
-    def to_json(self):
+        Raises:
+            ValueError: A field is missing, of another type, or out of range; it is named.
+        """
+        return converted(values, cls)
+
+    def to_json(self) -> str:
         """Return the record as JSON text."""
         return json.dumps(self.to_dict(), indent=1)
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str | bytes) -> Self:
         """Return the record that `to_json` wrote."""
         return cls.from_dict(json.loads(text))
 
 
-def encode(value):
+def converted(values: Any, kind: Any, where: str = "") -> Any:
+    """Return plain values as a type says, such as a record, or a ValueError that names the field.
+
+    Args:
+        values: What `json.loads` gave.
+        kind: The type.
+        where: What the values are called, if they are part of something.
+    """
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        said, _, place = str(error).rpartition(" - at `$")
+        place = (where + place.rstrip("`")).lstrip(".") if said else where
+        raise ValueError(
+            f"A file's fields must hold what was written. Received{' in ' * bool(place)}{place}: "
+            f"{(said or str(error)).rstrip('.')}. Mend that field, or write the file again."
+        ) from None
+
+
+def _plain(value):
     """Return a value as what `json.dumps` takes: records as dictionaries, tuples as lists."""
     if is_dataclass(value):
-        return value.to_dict()
+        return value.to_dict()  # pyright: ignore
     if isinstance(value, Mapping):
-        return {str(k): encode(v) for k, v in value.items()}
+        return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [encode(v) for v in value]
+        return [_plain(v) for v in value]
     return value.item() if isinstance(value, np.generic) else value
-
-
-def decode(kind, value):
-    """Return what `encode` wrote, as the annotated `kind` says."""
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if value is None:
-        return None
-    if origin is types.UnionType:
-        return decode(next(k for k in inner if k is not type(None)), value)
-    if is_dataclass(kind):
-        return kind.from_dict(value)
-    if origin is tuple:
-        return tuple(decode(inner[0], v) for v in value)
-    if origin is dict:
-        return {k: decode(inner[1], v) for k, v in value.items()}
-    return float(value) if kind is float else value

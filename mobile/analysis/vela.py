@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 
 from mobile import tflite
-from mobile.record import Record, table
+from mobile.record import Amount, Count, Record, table
 from mobile.tflite.content import content_of
 
 ACCELERATORS = (
@@ -63,19 +63,19 @@ class Estimate(Record):
 
     name: str
     accelerator: str
-    milliseconds: float
-    cycles: int
-    clock_mhz: float
-    sram_bytes: int
-    dram_bytes: int
-    flash_bytes: int
-    compiled_bytes: int
-    macs: int
-    operators: int
+    milliseconds: Amount
+    cycles: Count
+    clock_mhz: Amount
+    sram_bytes: Count
+    dram_bytes: Count
+    flash_bytes: Count
+    compiled_bytes: Count
+    macs: Count
+    operators: Count
     cpu_operators: tuple[CpuOperator, ...] = ()
     system: str = ""
     compiler: str = ""
-    waits: dict[str, int] = field(default_factory=dict)
+    waits: dict[str, Count] = field(default_factory=dict)
 
     def __str__(self):
         rows = [

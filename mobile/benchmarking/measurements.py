@@ -1,10 +1,13 @@
 """The file of one or several benchmarks: records, versions, and the way back from older files."""
 
 from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from mobile.analysis.vela import Estimate
-from mobile.benchmarking.timings import Failure, Timings
-from mobile.record import Record
+from mobile.benchmarking.timings import Conditions, Failure, Timings
+from mobile.record import Count, Record, Share
 
 FORMAT, VERSION = "keras-se measurements", 1
 
@@ -22,8 +25,8 @@ class Configuration(Record):
 
     name: str
     se: str
-    params: int
-    macs: int
+    params: Count
+    macs: Count
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,9 @@ class Measurement(Record):
 
     timings: Timings
     title: str = ""
-    accuracy: dict[str, float] = field(default_factory=dict)
-    test_images: int | None = None
+    accuracy: dict[str, Share] = field(default_factory=dict)
+    test_images: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     configurations: tuple[Configuration, ...] = ()
-
-    @property
-    def label(self):
-        """The device in a few words: where, how many threads, and how."""
-        c = self.timings.conditions
-        said = f"{c.device}, {c.threads} thread{'s' * (c.threads > 1)}"
-        said += f", {c.kernels} kernels" if c.kernels != "default" else ""
-        return said + (f", {c.scenario}" if c.scenario != "interleaved" else "")
 
 
 @dataclass(frozen=True)
@@ -71,17 +66,17 @@ class Measurements(Record):
     versions: dict[str, str] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields, after the format's name and version."""
         return {"format": FORMAT, "version": VERSION, **super().to_dict()}
 
     @property
-    def labelled(self):
+    def labelled(self) -> list[tuple[str, Measurement]]:
         """The measurements with a label each that no other has, in a list of pairs."""
-        labels = [m.label for m in self.measurements]
+        labels = [m.timings.conditions.label for m in self.measurements]
         for tell in (_machine, _runtime):
             told = [tell(m.timings.conditions) for m in self.measurements]
-            groups = {label: set() for label in labels}
+            groups: dict[str, set[str]] = {label: set() for label in labels}
             for label, word in zip(labels, told, strict=True):
                 groups[label].add(word)
             labels = [
@@ -95,20 +90,20 @@ class Measurements(Record):
         return pairs
 
     @property
-    def failed(self):
+    def failed(self) -> bool:
         """Whether any model gave no times somewhere, or no estimate."""
         return bool(self.failures) or any(m.timings.failures for m in self.measurements)
 
 
-def _machine(conditions):
+def _machine(conditions: Conditions) -> str:
     return conditions.model or conditions.soc or conditions.cpu or conditions.machine
 
 
-def _runtime(conditions):
+def _runtime(conditions: Conditions) -> str:
     return f"{conditions.runtime} {conditions.runtime_version}"
 
 
-def of(results) -> Measurements:
+def of(results: Any) -> Measurements:
     """Return `Measurements` of `Timings`, or of a sequence of them; given such, itself."""
     if isinstance(results, Measurements):
         return results

@@ -2,9 +2,16 @@
 
 import functools
 from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
 
-from mobile.benchmarking import statistics
-from mobile.record import Record, table
+from msgspec import Meta
+
+from mobile.benchmarking import columns, statistics
+from mobile.record import Amount, Count, Distance, Record, printable, table
+
+#: No inference takes no time, or eleven days.
+Milliseconds = Annotated[float, Meta(gt=0, le=1e9)]
+Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
 
 
 @dataclass(frozen=True)
@@ -22,26 +29,61 @@ class Conditions(Record):
     cpu: str
     runtime: str
     runtime_version: str
-    threads: int
-    runs: int
-    warmups: int
+    threads: Annotated[int, Meta(ge=1, le=2**20)]
+    runs: Count
+    warmups: Count
     kernels: str = "default"
-    pinned_cores: tuple[int, ...] = ()
+    pinned_cores: tuple[Count, ...] = ()
     system: str = ""
     python: str = ""
     numpy: str = ""
     governor: str | None = None
-    frequency_mhz: tuple[float, ...] = ()
-    temperature_c: tuple[float, ...] = ()
-    load: tuple[float, ...] = ()
+    frequency_mhz: tuple[Amount, ...] = ()
+    temperature_c: tuple[Finite, ...] = ()
+    load: tuple[Amount, ...] = ()
     started: str = ""
     model: str = ""
     soc: str = ""
-    cores: int | None = None
-    memory_bytes: int | None = None
+    cores: Count | None = None
+    memory_bytes: Count | None = None
     scenario: str = "interleaved"
 
-    def differences(self, other):
+    @property
+    def interleaved(self) -> bool:
+        """Whether the models ran in turn, so that their times have ratios."""
+        return self.scenario == "interleaved"
+
+    @property
+    def label(self) -> str:
+        """The device in a few words: where, how many threads, and what is not usual."""
+        said = f"{self.device}, {self._threads()}"
+        said += f", {self.kernels} kernels" if self.kernels != "default" else ""
+        return said + ("" if self.interleaved else f", {self.scenario}")
+
+    def sentence(self, control: "Ratio | None" = None) -> str:
+        """Tell where and how the times were taken.
+
+        Args:
+            control: What the same file gave that was timed twice.
+        """
+        names = (self.device, self.model, self.soc, self.cpu, self.machine)
+        said = ", ".join(dict.fromkeys(filter(None, names))) + "; "
+        said += f"{self.cores} cores, " if self.cores else ""
+        many = "s" * (len(self.pinned_cores) > 1)
+        pinned = f" on core{many} {', '.join(map(str, self.pinned_cores))}"
+        said += self._threads() + (pinned if self.pinned_cores else ", not pinned")
+        said += f"; {self.runtime} {self.runtime_version}".rstrip()
+        said += f", {self.kernels} kernels" if self.kernels != "default" else ""
+        taken = f"{self.runs:,} interleaved runs each"
+        alone = f"{self.scenario}: each model alone, {self.runs:,} runs or more"
+        said += f"; {taken if self.interleaved else alone}, after {self.warmups} warm-ups"
+        said += f"; the same file twice: {control}" if control else ""
+        return f"{said}; {self.started[:10]}." if self.started else f"{said}."
+
+    def _threads(self):
+        return f"{self.threads} thread{'s' * (self.threads > 1)}"
+
+    def differences(self, other: "Conditions") -> tuple[str, ...]:
         """Name what forbids comparing times taken under these conditions with those of `other`."""
         names = ("device", "cpu", "runtime", "runtime_version", "threads", "kernels", "scenario")
         pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
@@ -83,7 +125,7 @@ class OperatorTime(Record):
 
     name: str
     kind: str
-    mean_ms: float
+    mean_ms: Amount
 
 
 @dataclass(frozen=True)
@@ -111,40 +153,47 @@ class ModelTimings(Record):
     """
 
     name: str
-    times_ms: tuple[float, ...]
-    partitions: int | None
-    size_bytes: int
+    times_ms: Annotated[tuple[Milliseconds, ...], Meta(min_length=1)]
+    partitions: Count | None
+    size_bytes: Count
     sha256: str = ""
-    output_error: float | None = None
-    load_ms: float | None = None
+    output_error: Distance | None = None
+    load_ms: Amount | None = None
     control_of: str | None = None
-    first_ms: float | None = None
-    peak_memory_bytes: int | None = None
+    first_ms: Amount | None = None
+    peak_memory_bytes: Count | None = None
     kernels: str = "default"
-    output_lsb: int | None = None
-    left_out: dict[str, int] = field(default_factory=dict)
+    output_lsb: Count | None = None
+    left_out: dict[str, Count] = field(default_factory=dict)
     profile: tuple[OperatorTime, ...] = ()
     fallback_of: str | None = None
 
+    SUMMARY: ClassVar = ("median_ms", "p90_ms", "p99_ms")
+
     @property
-    def median_ms(self):
+    def runs(self) -> int:
+        """How many times it was timed."""
+        return len(self.times_ms)
+
+    @property
+    def seconds(self) -> float:
+        """How long all its runs took together."""
+        return sum(self.times_ms) / 1e3
+
+    @property
+    def median_ms(self) -> float:
         """Half of the runs were faster."""
         return statistics.median(self.times_ms)
 
     @property
-    def p90_ms(self):
+    def p90_ms(self) -> float:
         """90 % of the runs were faster."""
         return statistics.percentile(self.times_ms, 90)
 
     @property
-    def p99_ms(self):
+    def p99_ms(self) -> float:
         """99 % of the runs were faster."""
         return statistics.percentile(self.times_ms, 99)
-
-    def to_dict(self):
-        """Return the fields and, for readers, the summary."""
-        summary = {name: getattr(self, name) for name in ("median_ms", "p90_ms", "p99_ms")}
-        return {**super().to_dict(), **summary}
 
 
 @dataclass(frozen=True)
@@ -165,7 +214,25 @@ class Timings(Record):
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def __getitem__(self, name):
+    SUMMARY: ClassVar = ("ratios",)
+
+    def __post_init__(self):
+        names = [model.name for model in self.models]
+        counts = {model.runs for model in self.models}
+        if twice := {name for name in names if names.count(name) > 1}:
+            wrong = f"twice {min(twice)!r} in `models`. Rename one"
+        elif gone := set(self.references) - set(names):
+            wrong = f"{min(gone)!r} in `references`, which `models` has not. Leave it out"
+        elif self.conditions.interleaved and len(counts) > 1:
+            wrong = f"from {min(counts)} to {max(counts)} `times_ms`. Cut them to one number"
+        else:
+            return
+        raise ValueError(
+            f"Models that were timed in turn must each have a name of its own and a time a round, "
+            f"and the references be among them. Received: {wrong}."
+        )
+
+    def __getitem__(self, name: str) -> ModelTimings:
         for model in self.models:
             if model.name == name:
                 return model
@@ -175,63 +242,75 @@ class Timings(Record):
         known = [model.name for model in self.models]
         raise KeyError(f"A model's name must be one of {known}. Received: {name!r}.")
 
-    def ratio(self, name, reference):
+    def __contains__(self, name: str) -> bool:
+        return any(model.name == name for model in self.models)
+
+    def ratio(self, name: str, reference: str) -> Ratio:
         """Return the `Ratio` of two models' medians, with its interval.
 
         Raises:
             ValueError: The models did not run interleaved.
         """
-        if self.conditions.scenario != "interleaved":
+        if not self.conditions.interleaved:
             raise ValueError(
                 f"A ratio needs models that ran in turn. Received: times of the scenario "
                 f"{self.conditions.scenario}, each model alone. Benchmark without a scenario."
             )
-        found = statistics.ratio_of_medians(self[name].times_ms, self[reference].times_ms)
-        return Ratio(name, reference, *found)
+        pair = (name, reference)
+        if pair not in self._ratios:
+            times, others = self[name].times_ms, self[reference].times_ms
+            self._ratios[pair] = Ratio(*pair, *statistics.ratio_of_medians(times, others))
+        return self._ratios[pair]
 
     @functools.cached_property
-    def ratios(self):
-        """Every model against every reference."""
-        pairs = [(m.name, r) for r in self.references for m in self.models if m.name != r]
+    def _ratios(self):
+        """What was asked for, so that each format need not draw its samples again."""
+        return {}
+
+    def against(self, name: str, reference: str) -> str:
+        """Return the ratio of two models as text: 1 of the reference itself."""
+        return "1" if name == reference else str(self.ratio(name, reference))
+
+    @functools.cached_property
+    def ratios(self) -> tuple[Ratio, ...]:
+        """Every model against every reference; none where each ran alone."""
+        references = self.references if self.conditions.interleaved else ()
+        pairs = [(m.name, r) for r in references for m in self.models if m.name != r]
         return tuple(self.ratio(name, reference) for name, reference in pairs)
 
-    @property
-    def control(self):
+    @functools.cached_property
+    def control(self) -> Ratio | None:
         """The `Ratio` of a model to its own second copy, which should be 1; None without one."""
-        twins = [model for model in self.models if model.control_of]
-        return self.ratio(twins[0].name, twins[0].control_of) if twins else None
+        for model in self.models if self.conditions.interleaved else ():
+            if model.control_of is not None and model.control_of in self:
+                return self.ratio(model.name, model.control_of)
+        return None
 
-    def to_dict(self):
-        """Return the fields and, for readers, the ratios."""
-        return {**super().to_dict(), "ratios": [ratio.to_dict() for ratio in self.ratios]}
+    @property
+    def where(self) -> str:
+        """Where and how these times were taken, in a sentence."""
+        return self.conditions.sentence(self.control)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The failures and the notes, a sentence each."""
+        failures = (f"{f.name} failed to {f.stage}: {f.message}" for f in self.failures)
+        return (*failures, *self.notes)
 
     def __str__(self):
-        against = {(ratio.name, ratio.reference): str(ratio) for ratio in self.ratios}
-        header = ["model", "p50 ms", "p90 ms", "p99 ms", "partitions", "MB", "output error"]
-        header += [f"against {reference}" for reference in self.references]
+        references = self.references if self.conditions.interleaved else ()
+        shown = columns.known(self.models, not self.conditions.interleaved)
+        header = ["model", *(column.header for column in shown)]
+        header += [f"vs {reference}" for reference in references]
         rows = []
         for m in self.models:
-            row = [m.name, m.median_ms, m.p90_ms, m.p99_ms]
-            row += ["?" if m.partitions is None else m.partitions, m.size_bytes / 1e6]
-            row += ["" if m.output_error is None else f"{m.output_error:.2g}"]
-            rows.append(row + [against.get((m.name, r), "1") for r in self.references])
-        text = table(header, rows) + f"\n\n{self._where()}"
-        lines = [f"{f.name} failed to {f.stage}: {f.message}" for f in self.failures]
-        return text + "".join(f"\n! {line}" for line in (*lines, *self.notes))
-
-    def _where(self):
-        c = self.conditions
-        cores = ", ".join(map(str, c.pinned_cores))
-        pinned = f"pinned to core {cores}" if c.pinned_cores else "not pinned"
-        how = "interleaved runs" if c.scenario == "interleaved" else f"{c.scenario} runs, at least,"
-        return (
-            f"{c.device}, {c.cpu}, {c.threads} thread{'s' * (c.threads > 1)} {pinned}; "
-            f"{c.runtime} {c.runtime_version}; {c.runs} {how} after {c.warmups} "
-            f"warm-ups; {c.started}"
-        )
+            ratios = (self.against(m.name, reference) for reference in references)
+            rows.append([m.name, *(column.text(m) for column in shown), *ratios])
+        text = table(header, rows, right=range(1, len(header))) + f"\n\n{self.where}"
+        return printable(text, lines=True) + "".join(f"\n! {printable(w)}" for w in self.warnings)
 
 
-def require_comparable(*timings):
+def require_comparable(*timings: Timings) -> None:
     """Refuse to put benchmarks side by side that different devices or runtimes took.
 
     Even where this passes, only models of one interleaved run have a ratio: between runs a median

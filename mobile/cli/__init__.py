@@ -3,6 +3,6 @@
 from mobile.cli.app import main
 
 # In the order of the help.
-from mobile.cli import networks, conversion, benchmark, lint, report, run  # isort: skip
+from mobile.cli import networks, tuning, conversion, benchmark, lint, report, run  # isort: skip
 
-__all__ = ["benchmark", "conversion", "lint", "main", "networks", "report", "run"]
+__all__ = ["benchmark", "conversion", "lint", "main", "networks", "report", "run", "tuning"]

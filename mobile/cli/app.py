@@ -20,6 +20,8 @@ try:
 except ImportError:
     sys.exit(f"keras-se: the command line needs the package typer. Install it with: {INSTALL}")
 
+from mobile.record import printable  # noqa: E402 - said above what is missing
+
 app = typer.Typer(
     name="keras-se",
     help="Squeeze-and-excitation networks from Keras to the phone: right and fast in int8.",
@@ -193,5 +195,4 @@ def _one_line(text):
     >>> _one_line("a file\n called \x1b[2J")
     'a file called \\x1b[2J'
     """
-    line = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return printable(" ".join(text.split()))

@@ -12,6 +12,7 @@ import typer
 
 from mobile.benchmarking.settings import INTERLEAVED, SINGLE_STREAM, Runtime, Schedule
 from mobile.cli import app
+from mobile.devices.agent.runtime import RUNTIMES
 
 Files = Annotated[
     list[str],
@@ -51,7 +52,8 @@ def benchmark(
         float | None, typer.Option(help="Begin no round after so many seconds and 50 rounds.")
     ] = INTERLEAVED.budget_s,
     runtime: Annotated[
-        str | None, typer.Option(help="ai_edge_litert, tflite_runtime or tensorflow.")
+        str | None,
+        typer.Option(help=f"One of {', '.join(RUNTIMES)}. Default: the first that is there."),
     ] = None,
     kernels: Annotated[
         str, typer.Option(help="default (with delegate), builtin (without) or reference.")
@@ -69,7 +71,10 @@ def benchmark(
     ] = None,
     scenario: Annotated[
         str | None,
-        typer.Option(help="single-stream: each model alone, 1,024 runs and 60 s at least, p90."),
+        typer.Option(
+            help=f"single-stream: each model alone, at least {SINGLE_STREAM.runs:,} runs and "
+            f"{SINGLE_STREAM.least_s:g} s, p90."
+        ),
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Build and time configurations of --network.")
@@ -95,6 +100,8 @@ def benchmark(
     overwrite: app.Overwrite = False,
 ):
     """Time .tflite files interleaved, on this machine or others; exit 1 if one gave no times."""
+    from mobile.reporting import report
+
     exports = {"json": export_json, "markdown": export_markdown, "csv": export_csv, "html": html}
     exports = {kind: path for kind, path in exports.items() if path is not None}
     app.refuse_unwritable(exports.values(), overwrite)
@@ -120,7 +127,7 @@ def benchmark(
         accelerators=tuple(estimate or ()),
     )
     result = measured(plan)
-    _write(result, exports)
+    report.publish(result, exports)
     if result.failed:
         raise typer.Exit(1)
 
@@ -177,9 +184,9 @@ class Plan:
 def measured(plan: Plan):
     """Build, estimate and time what a plan says; return `Measurements`."""
     from mobile.benchmarking.measurements import Measurement, Measurements
-    from mobile.reporting import console
+    from mobile.progress import Progress
 
-    progress = console.Progress()
+    progress = Progress()
     models, known, warning = plan.models, {}, None
     if plan.build is not None:
         models, known, warning = _built(plan.build, progress)
@@ -215,21 +222,6 @@ def _timed(models, plan, progress):
         if any(timings.failures for timings in found):
             raise _Incomplete
     return found
-
-
-def _write(result, exports):
-    """Show the result, then write it: the table stands even where a file cannot be written."""
-    from mobile.record import write_files
-    from mobile.reporting import formats
-
-    write = {
-        "json": result.to_json,
-        "markdown": lambda: formats.to_markdown(result),
-        "csv": lambda: formats.to_csv(result),
-        "html": lambda: formats.to_html(result),
-    }
-    formats.show(result)
-    write_files({path: write[kind]() for kind, path in exports.items()})
 
 
 def _build(compare, files, network, size, data):

@@ -58,6 +58,7 @@ def quantize(
     """Calibrate a model, train it quantisation-aware, and write it."""
     import mobile
     from mobile.pipeline import keras_files, model_images, training
+    from mobile.progress import Progress
     from mobile.reporting import console, units
 
     refuse_existing(output, overwrite, ".h5" if engine == "tfmot" else ".keras")
@@ -74,7 +75,7 @@ def quantize(
     )
     if epochs:
         found = model_images.load_labelled(float_model, model, data, validation_split, seed)
-        with console.Progress().stage("quantisation-aware training", steps=True) as watch:
+        with Progress().stage("quantisation-aware training", steps=True) as watch:
             training.train(
                 aware, found.x_train, found.y_train, epochs, batch, learning_rate, 0.0,
                 seed=seed, watch=watch,

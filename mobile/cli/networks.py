@@ -22,10 +22,10 @@ from mobile.cli.app import (
 @command
 def models(name: Annotated[str | None, typer.Argument(help="One network, in detail.")] = None):
     """List the networks, or show one layer by layer."""
-    from mobile.reporting import console
+    from mobile.reporting import console, report, sheets
 
     if name is None:
-        console.show(console.networks_table(network_figures()))
+        report.show(sheets.of_networks(network_figures()))
         return
     import_tensorflow()
     import keras_se

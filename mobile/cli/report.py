@@ -25,7 +25,7 @@ def report(
 ):
     """Merge results of several devices into one report, or write that of a run again."""
     import mobile
-    from mobile.reporting import console, files, formats
+    from mobile.reporting import console, files
 
     if len(results) == 1 and results[0].is_dir():
         app.import_tensorflow()
@@ -39,8 +39,7 @@ def report(
             f"The folder must not hold a report yet. Received: {folder}, which does. "
             f"Pass --output for another one, or --overwrite."
         )
-    page = formats.report(measured, folder, reference)
-    formats.show(measured, reference)
+    page = mobile.report(measured, folder, reference=reference)
     console.show(f"Report: {page}")
 
 

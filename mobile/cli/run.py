@@ -64,9 +64,9 @@ def run(
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
 ):
-    """Train, quantise, verify, time and report a network, its server twin, and one without SE."""
+    """Train, quantise, verify, time and report a network, one with server SE, and one without."""
     import mobile
-    from mobile.reporting import console
+    from mobile.progress import Progress
 
     mobile.run(
         data=data,
@@ -74,7 +74,7 @@ def run(
         name=name,
         overwrite=overwrite,
         resume=resume,
-        progress=console.Progress(),
+        progress=Progress(),
         show=True,
         network=network,
         se=se,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mobile.record import Record, table
+from mobile.record import Count, Distance, Record, Share, table
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,8 @@ class Blame(Record):
     """
 
     layer: str
-    worst_abs: float
-    mean_abs: float
+    worst_abs: Distance
+    mean_abs: Distance
     signal_to_noise_db: float | None = None
     note: str = ""
 
@@ -35,11 +35,11 @@ class Agreement(Record):
         candidate: Name of the other side.
     """
 
-    images: int
-    top1_agreement: float
-    worst_abs: float
-    mean_abs: float
-    accuracy: dict[str, float] | None = None
+    images: Count
+    top1_agreement: Share
+    worst_abs: Distance
+    mean_abs: Distance
+    accuracy: dict[str, Share] | None = None
     blame: tuple[Blame, ...] = ()
     pitfalls: tuple[str, ...] = ()
     reference: str = "keras"

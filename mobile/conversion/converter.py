@@ -21,7 +21,6 @@ from mobile.conversion.schemes import IO_TYPES, SCHEMES
 from mobile.lowering import lower
 from mobile.quantization import calibration_images, engines, keras_engine
 from mobile.quantization.calibration import calibrate
-from mobile.record import encode
 from mobile.tflite import schema
 from mobile.tflite.artifact import Artifact, Preprocessing
 from mobile.tflite.file import put_metadata, view
@@ -76,7 +75,7 @@ def convert(
     if quantized and scheme != "int8":
         raise ValueError(
             f"A quantisation-aware model converts to int8. Received: scheme={scheme!r}. "
-            "Pass mobile.quantization.strip(model)[0] for another scheme."
+            "Pass mobile.strip(model)[0] for another scheme."
         )
     _refuse_without_effect(
         "a quantisation-aware model" if quantized else f"scheme {scheme!r}",
@@ -176,6 +175,7 @@ def _int8(model, input_type, output_type):
         from mobile.quantization import tfmot_engine
 
         core, preprocessing = tfmot_engine.cut_preprocessing(model)
+    outputs = model.output_names
     types = (input_type, output_type)
     content, graph = tflite_converter.run(core, types=types, quantized=True)
 
@@ -183,7 +183,7 @@ def _int8(model, input_type, output_type):
         float_io = types != ("int8", "int8")
         tflite.check_int8(file, allow_float_io=float_io, float_layers=floats)
 
-    return _finished(content, core, graph, "int8", preprocessing, check=check)
+    return _finished(content, core, graph, "int8", preprocessing, outputs=outputs, check=check)
 
 
 def _check_output(model, floats, output_type):
@@ -216,15 +216,17 @@ def _finished(
     graph,
     scheme,
     preprocessing=None,
+    outputs=None,
     store: Callable | None = None,
     check: Callable = lambda file: None,
 ):
     """Open what the converter made, name its tensors, store kernels, and pack it."""
     packed = schema.unpack(content)
-    name_after_layers(packed, model, graph)
+    name_after_layers(packed, model, graph, outputs or model.output_names)
     if store is not None:
         store(packed)
-    put_metadata(packed, "keras_se", {"scheme": scheme, "preprocessing": encode(preprocessing)})
+    said = {"scheme": scheme, "preprocessing": preprocessing and preprocessing.to_dict()}
+    put_metadata(packed, "keras_se", said)
     content = schema.pack(packed)
     file = view(packed, len(content))
     check(file)
@@ -265,7 +267,7 @@ def _is_quantized(model) -> bool:
         return True
     raise TypeError(
         f"`model` must be a functional keras.Model, or the tf_keras model of engine 'tfmot'. "
-        f"Received: {type(model).__name__}. Load it with mobile.load_model first."
+        f"Received: {type(model).__name__}. Load it with mobile.load first."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from mobile.tflite import schema
 from mobile.tflite.file import view
 
 
-def name_after_layers(packed, model, graph: Graph | None) -> None:
+def name_after_layers(packed, model, graph: Graph | None, outputs: Sequence[str]) -> None:
     """Rename what the converter made, in place.
 
     Inputs and outputs get Keras's names and Keras's order, operators' outputs the names of layers,
@@ -23,8 +23,9 @@ def name_after_layers(packed, model, graph: Graph | None) -> None:
         packed: An unpacked file (`schema.unpack`).
         model: The Keras or tf_keras model that was converted.
         graph: The graph whose nodes the file's names count; None of a tf_keras model.
+        outputs: What the outputs are to be called, in Keras's order.
     """
-    names = _name_border(packed, model, graph)
+    names = _name_border(packed, model, graph, outputs)
     border = set(names.values())
     name_in = _counted(graph, model) if graph is not None else _spelt(model)
     file = view(packed, 0).subgraphs[0]
@@ -49,25 +50,26 @@ def name_after_layers(packed, model, graph: Graph | None) -> None:
         packed.subgraphs[0].tensors[index].name = name
 
 
-def _name_border(packed, model, graph):
+def _name_border(packed, model, graph, outputs):
     """Put inputs and outputs into Keras's order; return their names by index of the tensor."""
     (signature,) = packed.signatureDefs
+    inputs = [t.name.split(":")[0] for t in model.inputs]
+    wanted = {"inputs": inputs, "outputs": outputs}
+    said = {"inputs": inputs, "outputs": model.output_names}
+    if graph is not None:
+        wanted["inputs"] = [ref.name for ref in graph.inputs]
+        said = {side: [f"{side[:-1]}_{i}" for i in range(len(wanted[side]))] for side in wanted}
     names = {}
-    for side in ("inputs", "outputs"):
-        entries = getattr(signature, side)
-        wanted = [t.name.split(":")[0] for t in model.inputs]
-        if side == "outputs":
-            wanted = list(model.output_names)
-        elif graph is not None:
-            wanted = [ref.name for ref in graph.inputs]
-        said = [f"{side[:-1]}_{i}" for i in range(len(wanted))] if graph is not None else wanted
-        indices = {schema.text(entry.name): entry.tensorIndex for entry in entries}
-        ordered = [indices[name] for name in said]
-        names |= dict(zip(ordered, wanted, strict=True))
+    for side, called in said.items():
+        entries = {schema.text(entry.name): entry for entry in getattr(signature, side)}
+        ordered = [entries[name].tensorIndex for name in called]
+        names |= dict(zip(ordered, wanted[side], strict=True))
         setattr(packed.subgraphs[0], side, np.array(ordered, np.int32))
-        if side == "inputs":
-            for entry in entries:
-                entry.name = names[entry.tensorIndex]
+        keys = wanted["inputs"] if side == "inputs" else called
+        if side == "outputs" and isinstance(model.output, dict):
+            keys = sorted(model.output)  # as Keras orders them
+        for name, key in zip(called, keys, strict=True):
+            entries[name].name = key
     return names
 
 

@@ -8,13 +8,15 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Keep TensorFlow's C++ log off the terminal, and its advice out of Python's warnings.
 
-    The environment stays as it is.
+    The environment stays as it is. What is written to standard error meanwhile is lost; errors
+    that are raised are not.
     """
     sys.stderr.flush()
     saved, logger = os.dup(2), logging.getLogger("tensorflow")
@@ -26,6 +28,7 @@ def quiet():
         try:
             yield
         finally:
+            sys.stderr.flush()
             logger.setLevel(level)
             os.dup2(saved, 2)
             os.close(saved)

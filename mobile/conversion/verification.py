@@ -8,6 +8,7 @@ inputs, each must be at most one level from what the Keras layers compute.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import keras
@@ -71,11 +72,12 @@ def verify(model, artifact, images, labels=None, blame: bool = False) -> Agreeme
             f"images, {'no' if labels is None else len(labels)} labels. Pass as many of both."
         )
     truth = _predict(model, images)
+    _check_finite(model.name, truth)
     if is_keras:
         answers, candidate = _predict(artifact, images), "candidate"
     else:
         answers, candidate = _answers(artifact, dict(zip(names, images, strict=True))), "tflite"
-    _check_finite(model.name, truth)
+        answers = [answers[i] for i in _output_order(artifact, model)]
     _check_finite(f"the {candidate}", answers)
     answers = _in_order(answers, truth)
     differences = np.concatenate(
@@ -327,6 +329,17 @@ def _predict(model, images, batch=64):
         predicted = keras.tree.flatten(model(given, training=False))
         parts.append([np.asarray(p, np.float32) for p in predicted])
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def _output_order(artifact, model):
+    """Where in a file the model's outputs are: by name, by the converter's numbers, or as it is."""
+    said = [spec.name for spec in artifact.outputs]
+    if sorted(said) == sorted(model.output_names):
+        return [said.index(name) for name in model.output_names]
+    numbers = [re.search(r"PartitionedCall\w*:(\d+)$", name) for name in said]
+    if all(numbers):
+        return sorted(range(len(said)), key=lambda i: int(numbers[i][1]))
+    return range(len(said))
 
 
 def _in_order(answers, truth):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from mobile.conversion.converter import convert
 from mobile.conversion.verification import verify
 
 
@@ -24,9 +25,7 @@ class WatchGap(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Convert and compare."""
-        from mobile.conversion import converter
-
-        agreement = verify(self.model, converter.convert(self.model), self.images, self.labels)
+        agreement = verify(self.model, convert(self.model), self.images, self.labels)
         found = {
             "tflite_agreement": agreement.top1_agreement,
             "tflite_mean_abs": agreement.mean_abs,

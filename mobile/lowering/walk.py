@@ -39,13 +39,16 @@ class Lowering:
         self._names: set[str] = set()  # given to layers of the new model
         self._own: set[str] = set()  # of the old model
         self._layer_of: dict[int, str] = {}  # id of a tensor of the new model, which keeps it
+        self._layers: dict[str, keras.Layer] = {}  # of the new model, by name
         self._trains = False  # whether the present node has a trainable weight
+        self._several = False  # whether the model has several inputs
 
     def run(self, model: keras.Model) -> keras.Model:
         """Walk `model`; see `lower`."""
         graph = trace(model, opener)
         uses = graph.uses()
         self._own = {node.name for node in graph.nodes}
+        self._several = len(graph.inputs) > 1
         inputs: list[Any] = [
             keras.Input(batch_shape=(None, *x.spec.shape[1:]), dtype=x.spec.dtype, name=x.name)
             for x in graph.inputs
@@ -65,6 +68,7 @@ class Lowering:
                 if uses[ref] > 1:
                     self.tensor(values[ref])
         outputs = [self.true(self.unflattened(values[ref])) for ref in graph.outputs]
+        self._name_outputs(outputs, model)
         if isinstance(model, keras.Sequential):  # which has one of each, and no structure to tell
             return keras.Model(inputs[0], outputs[0], name=model.name)
         return keras.Model(
@@ -72,6 +76,22 @@ class Lowering:
             keras.tree.pack_sequence_as(model.output, outputs),
             name=model.name,
         )
+
+    def _name_outputs(self, outputs, model):
+        """Call the last layers as the model's, whose losses and readers go by these names."""
+        wanted = getattr(model, "output_names", [model.layers[-1].name])
+        done = set()
+        for tensor, name in zip(outputs, wanted, strict=True):
+            last = self._layers.get(self._layer_of[id(tensor)])
+            if last is None or last.name in done or name in done:
+                continue  # an input, or one of several outputs of a layer
+            done.add(name)
+            if last.name != name:
+                if before := self._layers.get(name):
+                    before.name = self._unique(f"{name}_{type(before).__name__.lower()}")
+                    self._layers[before.name] = before
+                last.name = name
+                self._layers[name] = last
 
     def _given(self, node: Node, values: dict[Ref, Value]) -> Any:
         return keras.tree.map_structure(
@@ -89,7 +109,7 @@ class Lowering:
         y = layer(tensors[0] if len(tensors) == 1 else list(tensors))
         if weights:
             layer.set_weights([np.asarray(w, "float32") for w in weights])
-        self._layer_of[id(y)] = unique
+        self._layer_of[id(y)], self._layers[unique] = unique, layer
         return y
 
     def _unique(self, name):
@@ -122,6 +142,11 @@ class Lowering:
         assert p is not None  # a value without a tensor waits for one
         if np.all(p.gain == 1) and np.all(p.offset == 0):
             return p.source
+        if self._several and len(p.source.shape) in (2, 4):  # who feeds it scales one input only
+            affine = per_channel(p.gain, p.offset, p.source.shape[-1])
+            y = self.linear(Value(p.source), *affine, p.name, trains=False)
+            v.flat = y.flat
+            return self.tensor(y)
         config = {"scale": _plain(p.gain), "offset": _plain(p.offset)}
         return self.emit(_L.Rescaling, p.source, name=p.name, **config)
 

@@ -13,13 +13,15 @@ from mobile.pipeline import int8_files, training
 from mobile.pipeline import options as options_room
 from mobile.pipeline.keras_files import load, save
 from mobile.pipeline.run_folder import Store
-from mobile.reporting import console, run_report
+from mobile.progress import Silence
+from mobile.reporting import console, report, run_report
 from mobile.reporting.results import NetworkResult, Results
 
 #: The networks of a run: name, and what the names of its files end in.
 NETWORKS = {"mobile": "", "server": "_server", "no_se": "_no_se"}
 SCHEMES = ("int8", "float32")
 REFERENCES = ("server int8", "no_se int8")
+_GATE_IMAGES = 200
 
 
 def run(
@@ -32,7 +34,7 @@ def run(
     show: bool = False,
     **options,
 ) -> Results:
-    """Take a network, its server twin and its twin without SE from images to a measured report.
+    """Take a network, the same with server SE and without SE, from images to a measured report.
 
     Each is built, trained, lowered and calibrated, which gives an int8 file; trained on
     quantisation-aware, which gives another; the better of the two on training images set apart is
@@ -40,7 +42,7 @@ def run(
     benchmark.
 
     The folder `output/NAME` gets `float.keras`, `qat.keras`, `int8.tflite`, `float32.tflite` (for
-    the twins with `_server` and `_no_se` behind the first word), `results.json`, `results.csv`,
+    the others with `_server` and `_no_se` behind the first word), `results.json`, `results.csv`,
     `results.md`, `report.html` and its plots. It has that name only when everything is in it; until
     then it is `output/NAME.unfinished`, and an interrupted run goes on with `resume=True`.
 
@@ -50,14 +52,14 @@ def run(
         name: The run's name; None takes the data's.
         overwrite: Whether to replace a run of that name, once this one is complete.
         resume: Whether to go on with an unfinished run of the same options.
-        progress: A `mobile.reporting.Progress`, or None to work in silence.
+        progress: A `mobile.progress.Progress`, or None to work in silence.
         show: Whether to print the table at the end.
         options: See `Options`.
 
     Raises:
         ValueError: A value is not known or not possible, or the folder holds another run.
     """
-    progress = progress or console.Silence()
+    progress = progress or Silence()
     given, chosen = options_room.decide(data, options)
     images = given or data_room.load(
         chosen.data, chosen.size, chosen.validation_split, chosen.seed, chosen.strict
@@ -81,9 +83,9 @@ def run(
             seconds=store.seconds,
             versions=_versions(),
         )
-        run_report.report(results, store.folder, console=False)
+        report.report(results, store.folder, console=False)
     if show:
-        console.show(run_report.to_table(results, console.terminal().width))
+        report.show(report.page_of(results))
         console.show(f"Report: {store.final / 'report.html'}")
     return results
 
@@ -152,11 +154,33 @@ def _network(name, images, options, store, progress):
         if se == "default":
             se = keras_se.models.find(options.network).se
         return replace(
-            found, se=se and se.to_dict(), complexity=keras_se.complexity(model).to_dict()
+            found,
+            se=se and se.to_dict(),
+            complexity=keras_se.complexity(model).to_dict(),
+            gates=_gates(model, images, options),
         ).to_dict()
 
     quantized = store.stage(f"quantise {label}", progress, quantize, steps=True)
     return NetworkResult.from_dict({**quantized, **trained})
+
+
+def _gates(model, images, options):
+    """What its gates do over some test images, as plain values of 4 digits; None without gates."""
+    import numpy as np
+
+    import keras_se
+    from keras_se.gated_blocks import find_gated_blocks
+
+    if not find_gated_blocks(model).blocks:
+        return None
+    order = np.random.default_rng(options.seed).permutation(len(images.x_test))
+    chosen = np.sort(order[:_GATE_IMAGES])
+    labels = np.array(images.classes)[images.y_test[chosen]]
+    found = keras_se.gates(model, images.x_test[chosen], labels).to_dict()
+    for block in found["blocks"]:
+        for name in ("mean", "spread", "constant", "class_means"):
+            block[name] = np.round(block[name], 4).tolist()
+    return found
 
 
 def _quantize(model, name, images, options, store, watch) -> NetworkResult:

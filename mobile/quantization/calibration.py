@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
+from mobile.progress import track
 from mobile.quantization import METHODS, calibration_images, functions_behind, range_plan
 from mobile.quantization.channel_weights import importances
 from mobile.quantization.ranges import Ranges
@@ -57,7 +58,7 @@ def calibrate(
     statistics = {name: _Statistics() for name in asked}
     batches = calibration_images.Inputs(model, images, batch_size)
     weights: dict[str, np.ndarray] = {}
-    for number, batch in enumerate(_progress(batches, progress)):
+    for number, batch in enumerate(track(batches, "Calibrating", progress)):
         found = summary(batch)
         for name, (low, high, *_) in zip(asked, found, strict=True):
             _check_finite(float(low), float(high), name)
@@ -248,21 +249,3 @@ def _compile(model, probe):
         return [sample(tf.cast(t, tf.float32)) for t in keras.tree.flatten(outputs)]
 
     return summary
-
-
-def _progress(batches, show):
-    if not show:
-        yield from batches
-        return
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    yield from track(
-        batches,
-        "Calibrating",
-        total=None,
-        console=console,
-        transient=True,
-        disable=console.is_jupyter or not console.is_terminal,
-    )

@@ -11,6 +11,7 @@ import numpy as np
 from mobile.quantization.range_plan import WEIGHTED
 
 _FEW = 10
+_SCALES = 1 / 32  # a gain below it is meant for pixels
 
 
 class Inputs:
@@ -65,8 +66,7 @@ class _Seen:
         self.is_image = len(self.tensor.shape) == 4
         self.low, self.high = np.inf, -np.inf
         self._first, self._differ = None, False
-        rescalings = [x for x in model.layers if type(x).__name__ == "Rescaling"]
-        self._scales = any(layer.input is self.tensor for layer in rescalings)
+        self._scales = any(_scales_pixels(layer, self.tensor) for layer in model.layers)
 
     def look(self, array):
         """Check a batch, and keep what can be judged only when all were seen."""
@@ -130,6 +130,17 @@ class _Seen:
             f"Model {self.model.name!r} scales pixels of 0 to 255 itself. Received: calibration "
             f"images from {low:.3g} to {high:.3g}, which look scaled already. Pass raw pixels."
         )
+
+
+def _scales_pixels(layer, tensor):
+    """Whether a layer of a lowered model makes of pixels what the network was trained on."""
+    if type(layer).__name__ == "Rescaling":
+        return layer.input is tensor
+    # Of a model with several inputs it is a convolution.
+    alone = type(layer).__name__ == "DepthwiseConv2D" and not layer.trainable
+    if not alone or layer.kernel_size != (1, 1) or layer.input is not tensor:
+        return False
+    return np.abs(layer.get_weights()[0]).max() < _SCALES
 
 
 def input_names(model: keras.Model) -> list[str]:

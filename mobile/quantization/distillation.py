@@ -10,6 +10,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from mobile.progress import bar
 from mobile.quantization import calibration_images, keras_engine
 
 _MEMORY, _SMALLEST = (0.9, 0.999), 1e-7  # Adam's
@@ -65,11 +66,15 @@ def distil(
     _check(minutes=minutes, learning_rate=learning_rate, batch_size=batch_size, steps=steps)
     for each in (model, teacher):
         calibration_images.check_weights(each)
+    if len(model.inputs) > 1:
+        raise ValueError(
+            f"Distillation trains a model with one input. Received: {model.name!r} with "
+            f"{len(model.inputs)}. Train it with fit, on what the teacher answers."
+        )
     images = _images(images, model)
     student, loss = _student(model)
     update = _adam(model, student.trainable_variables)
     batches = _batches(images, batch_size, seed, augment, teacher)
-    show = _Progress()
 
     @tf.function(autograph=False)
     def step(batch, answers, rate, number):
@@ -82,7 +87,7 @@ def distil(
 
     before = model.get_weights()
     start, share, done = clock(), 0.0, 0
-    with show:
+    with bar("Distilling") as tell:
         while share < 1:
             rate = learning_rate * (1 + math.cos(math.pi * share)) / 2
             done += 1
@@ -95,7 +100,7 @@ def distil(
                     f"look at what teacher {teacher.name!r} answers."
                 )
             share = done / steps if steps else (clock() - start) / (60 * minutes)
-            show(share, float(value))
+            tell(min(share, 1.0), f"loss {float(value):.4f}")
     return model
 
 
@@ -220,34 +225,6 @@ def _units(model):
         norm = np.sqrt(np.square(kernel).sum(axis=inputs)).reshape(-1)
         units[layer.bias.path] = np.maximum(norm, 1e-3 * norm.max()) * layer.input_scale
     return units
-
-
-class _Progress:
-    """A bar on the terminal; nothing elsewhere."""
-
-    def __enter__(self):
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("Distilling"),
-            BarColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=console.is_jupyter or not console.is_terminal,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task("", total=1.0, loss=float("nan"))
-        return self
-
-    def __call__(self, share, loss):
-        self._bar.update(self._task, completed=min(share, 1.0), loss=loss)
-
-    def __exit__(self, *_):
-        self._bar.stop()
 
 
 def _images(images, model):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mobile.record import Record, table, write_file
+from mobile.record import Count, Record, table, write_file
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Ranges(Record, Mapping):
 
     ranges: dict[str, tuple[float, float]]
     method: str = "mse"
-    images: int = 0
+    images: Count = 0
 
     def __post_init__(self):
         clean = {}

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_se.rebuild import rebuild
+from mobile.progress import track
 from mobile.quantization import calibration_images, classes, engines, keras_engine, range_plan
 from mobile.record import Record, table
 
@@ -119,7 +120,7 @@ def sensitivity(
         return None if labels is None else classes.accuracy(classes.classes_of(outputs), labels)
 
     rows = []
-    for name in _track(names, progress):
+    for name in track(names, "Layers", progress):
         (alone, same, found), (without, others, left) = cost({name}), cost(everything - {name})
         rows.append(LayerCost(name, alone, same, without, others, found, left))
     *whole, found = cost(everything)
@@ -188,19 +189,3 @@ def _cost(truth, outputs):
     ratio = 10 * np.log10(float(np.square(truth).sum()) / max(noise, 1e-12))
     same = classes.classes_of(outputs) == classes.classes_of(truth)
     return min(float(ratio), 120.0), float(same.mean())
-
-
-def _track(names, show):
-    if not show:
-        return names
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(
-        names,
-        "Layers",
-        console=console,
-        transient=True,
-        disable=console.is_jupyter or not console.is_terminal,
-    )

@@ -108,8 +108,8 @@ class ChannelKernel(_tfmot.quantizers.Quantizer):
         return {"input_scale": self.input_scale, "axis": self.axis, "levels": self.levels}
 
 
-class SchemeConfig(_tfmot.QuantizeConfig):
-    """What the plan says of one layer: the range of its output, the step of its input.
+class LayerConfig(_tfmot.QuantizeConfig):
+    """What the plan says of one layer, for tfmot: the range of its output, the step of its input.
 
     Args:
         kind: The layer's class.
@@ -187,7 +187,7 @@ class Plain(_L.Layer):
 
 
 _PLAIN = {"Shift", "ScaleMap", "Mean", "DepthToSpace", "Slice"}
-CUSTOM_OBJECTS = {c.__name__: c for c in (FixedRange, ChannelKernel, SchemeConfig, Plain)}
+CUSTOM_OBJECTS = {c.__name__: c for c in (FixedRange, ChannelKernel, LayerConfig, Plain)}
 
 
 class _NoTransforms:
@@ -225,7 +225,7 @@ def quantize(model: keras.Model, ranges):
         reads = plan.reads.get(name)
         low, high = ranges[reads[0]] if kind in _KERNELS else (0.0, 0.0)
         levels = keras_engine.kernel_levels(model.get_layer(name)) if kind in _KERNELS else None
-        config = SchemeConfig(kind, ranges.get(name), (high - low) / 255, levels)
+        config = LayerConfig(kind, ranges.get(name), (high - low) / 255, levels)
         return _tfmot.quantize_annotate_layer(layer, config)
 
     annotated = _translate(model, annotate)
@@ -237,7 +237,14 @@ def quantize(model: keras.Model, ranges):
             kernel, bias = source.get_weights()
             for weight in layer.trainable_weights:
                 weight.assign(bias if "bias" in weight.name else kernel)
-    return quantized
+            layer.trainable = source.trainable
+    outputs = [  # under the model's names, which losses go by
+        _L.Activation("linear", name=name)(tensor)
+        for name, tensor in zip(model.output_names, quantized.outputs, strict=True)
+    ]
+    return tf_keras.Model(
+        quantized.input, outputs[0] if len(outputs) == 1 else outputs, name=model.name
+    )
 
 
 def cut_preprocessing(model):

@@ -1,58 +1,89 @@
 """The pictures of a report, drawn without pyplot: no window, no global state."""
 
-import io
 import math
-import re
-import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-_INK, _GREY = "#222222", "#888888"
-# Okabe and Ito's colours, which the colour-blind tell apart.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")
+from mobile.benchmarking.timings import Timings
+from mobile.reporting import canvas
+
 _DOTS = 2000  # of one model, at most
 
 
-def accuracy_against_latency(results, label, colour) -> bytes:
-    """Draw one point a .tflite file; the bars span 95 % of what this many test images allow."""
-    figure, axes = _figure(7.2, 4.4)
-    images = results.data["test_images"]
-    rows = [r for r in results.rows() if r["median_ms"] is not None]
-    for row in rows:
-        x, y = row["median_ms"], 100 * row["accuracy"]
-        spread = [[abs(100 * end - y)] for end in _wilson(row["accuracy"], images)]
-        full = row["scheme"] == "int8"
-        tint = colour(row["network"])
-        axes.errorbar(
-            x, y, yerr=spread, fmt="none", ecolor=tint, elinewidth=1, capsize=2, alpha=0.6
-        )
-        face = tint if full else "white"
-        axes.plot(x, y, "o" if full else "s", markersize=9, color=tint, markerfacecolor=face)
-    for network in dict.fromkeys(row["network"] for row in rows):
-        axes.plot([], [], "o", markersize=9, color=colour(network), label=label(network))
-    axes.plot([], [], "o", markersize=9, color=_GREY, label="int8")
-    axes.plot([], [], "s", markersize=9, color=_GREY, markerfacecolor="white", label="float32")
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+@dataclass(frozen=True)
+class Point:
+    """A file in the plot of accuracy; those of one label have one line in the legend.
+
+    Args:
+        label: What the legend says.
+        median_ms: How fast it is.
+        accuracy: Share of right answers.
+        colour: Of the label.
+        filled: Whether the mark is full; else it is a hollow square.
+    """
+
+    label: str
+    median_ms: float
+    accuracy: float
+    colour: str
+    filled: bool = True
+
+
+def accuracy_against_latency(
+    points: Sequence[Point],
+    images: int | None = None,
+    title: str = "",
+    marks: Sequence[tuple[str, bool]] = (),
+) -> bytes:
+    """Draw one point a file; the bars span 95 % of what so many test images allow.
+
+    Args:
+        points: The files.
+        images: On how many images their accuracy was found.
+        title: What stands above.
+        marks: What full and hollow marks mean: word and whether it is full.
+    """
+    figure, axes = canvas.blank(7.2, 3.6 + 0.12 * len(points))
+    for point in points:
+        x, y = point.median_ms, 100 * point.accuracy
+        if images:
+            spread = [[abs(100 * end - y)] for end in _wilson(point.accuracy, images)]
+            style = {"ecolor": point.colour, "elinewidth": 1, "capsize": 2, "alpha": 0.6}
+            axes.errorbar(x, y, yerr=spread, fmt="none", **style)
+        axes.plot(x, y, **canvas.mark(point.colour, point.filled))
+    colours = {point.label: point.colour for point in points}
+    shown = [(label, canvas.mark(colour, True)) for label, colour in colours.items()]
+    shown += [(label, canvas.mark(canvas.GREY, filled)) for label, filled in marks]
+    canvas.legend(axes, shown)
     axes.set_xlabel("latency p50, ms (left is faster)")
     axes.set_ylabel("test accuracy, %")
-    axes.set_xlim(0, 1.1 * max(r["median_ms"] for r in rows))
+    axes.set_xlim(0, 1.1 * max(point.median_ms for point in points))
     axes.grid(alpha=0.25)
-    axes.set_title(f"{images} test images; bars: 95 % intervals", loc="left")
-    return _png(figure)
+    said = f"{images:,} test images; bars: 95 % intervals" if images else "accuracy as given"
+    axes.set_title(_titled(title, said), loc="left", fontsize=10)
+    return canvas.png(figure)
 
 
-def latency_distributions(timings, label=str, colour=None, title="") -> bytes:
+def latency_distributions(
+    timings: Timings,
+    label: Callable[[str], str] = str,
+    colour: Callable[[str], str] | None = None,
+    title: str = "",
+) -> bytes:
     """Draw every raw time as a dot, with median and the middle 80 % on top.
 
     Args:
-        timings: The `Timings`.
+        timings: The times.
         label: Name of a model to what the axis says.
         colour: Name of a model to its colour; by default each has one of its own.
         title: What stands above.
     """
-    models = [m for m in timings.models if m.times_ms]
-    colour = colour or _own_colours([m.control_of or m.name for m in models])
-    figure, axes = _figure(7.2, 1.3 + 0.5 * len(models))
+    models = timings.models
+    colour = colour or own_colours([m.control_of or m.name for m in models])
+    figure, axes = canvas.blank(7.2, 1.3 + 0.5 * len(models))
     random = np.random.default_rng(0)
     for line, model in enumerate(reversed(models)):
         times = np.asarray(model.times_ms)
@@ -61,13 +92,13 @@ def latency_distributions(timings, label=str, colour=None, title="") -> bytes:
         tint = colour(model.control_of or model.name)
         axes.plot(shown, jitter, ".", color=tint, markersize=3, alpha=0.35, mew=0)
         low, middle, high = np.percentile(times, [10, 50, 90])
-        axes.plot([low, high], [line, line], color=_INK, linewidth=1.5, solid_capstyle="butt")
-        axes.plot([middle, middle], [line - 0.33, line + 0.33], color=_INK, linewidth=2)
+        axes.plot([low, high], [line, line], color=canvas.INK, linewidth=1.5, solid_capstyle="butt")
+        axes.plot([middle, middle], [line - 0.33, line + 0.33], color=canvas.INK, linewidth=2)
     names = [
         f"{label(m.control_of)}, again (control)" if m.control_of else label(m.name)
         for m in reversed(models)
     ]
-    axes.set_yticks(range(len(models)), [_folded(name) for name in names])
+    axes.set_yticks(range(len(models)), [canvas.folded(name) for name in names])
     axes.set_ylim(-0.6, len(models) - 0.4)
     low = min(min(m.times_ms) for m in models)
     high = max(np.percentile(m.times_ms, 98) for m in models)
@@ -85,91 +116,61 @@ def latency_distributions(timings, label=str, colour=None, title="") -> bytes:
     beyond = sum(int((np.asarray(m.times_ms) > high).sum()) for m in models)
     said = "Line: 10 to 90 % of the runs; tick: median"
     said += f"; {beyond} slower not shown" * (beyond > 0)
-    axes.set_title(f"{title}\n{said}" if title else said, loc="left", fontsize=10)
+    axes.set_title(_titled(title, said), loc="left", fontsize=10)
     axes.grid(axis="x", which="both", alpha=0.25)
-    return _png(figure)
+    return canvas.png(figure)
 
 
-def accuracy_of_measurement(measurement, title="") -> bytes | None:
-    """Draw a point a model of known accuracy; the bars span what so few test images allow."""
-    points = [
-        (m.name, m.median_ms, measurement.accuracy[m.name])
-        for m in measurement.timings.models
-        if m.name in measurement.accuracy and m.times_ms
-    ]
-    if not points:
-        return None
-    images = measurement.test_images
-    colour = _own_colours([m.name for m in measurement.timings.models if m.times_ms])
-    figure, axes = _figure(7.2, 3.2 + 0.12 * len(points))
-    for name, x, share in points:
-        y = 100 * share
-        if images:
-            spread = [[abs(100 * end - y)] for end in _wilson(share, images)]
-            axes.errorbar(
-                x,
-                y,
-                yerr=spread,
-                fmt="none",
-                ecolor=colour(name),
-                elinewidth=1,
-                capsize=2,
-                alpha=0.6,
-            )
-        axes.plot(x, y, "o", markersize=9, color=colour(name), label=_folded(name))
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    axes.set_xlabel("latency p50, ms (left is faster)")
-    axes.set_ylabel("test accuracy, %")
-    axes.set_xlim(0, 1.1 * max(x for _, x, _ in points))
-    axes.grid(alpha=0.25)
-    said = f"{images:,} test images; bars: 95 % intervals" if images else "accuracy as given"
-    axes.set_title(f"{title}\n{said}" if title else said, loc="left", fontsize=10)
-    return _png(figure)
+def costs_by_stage(
+    counted: dict[str, Any], label: Callable[[str], str], colour: Callable[[str], str]
+) -> bytes:
+    """Draw parameters and multiply-adds by resolution, SE's part darker, for each network.
 
-
-def costs_by_stage(results, label, colour) -> bytes:
-    """Draw parameters and multiply-adds by resolution, SE's part darker, for each network."""
-    from keras_se.counting import Complexity
-
-    figure, panels = _figure(7.2, 5.4, rows=2)
-    counted = [(n.name, Complexity.from_dict(n.complexity)) for n in results.networks]
-    costly = [row for row in counted[0][1].layers if row.params or row.macs]
+    Args:
+        counted: Name of a network to its `keras_se.complexity`.
+        label: Name of a network to what the legend says.
+        colour: Name of a network to its colour.
+    """
+    figure, panels = canvas.blank(7.2, 5.4, rows=2)
+    costly = [row for c in counted.values() for row in c.layers if row.params or row.macs]
     sizes = list(dict.fromkeys(_resolution(row) for row in costly))
     for axes, field, title in zip(
         panels, ("params", "macs"), ("Parameters", "Multiply-adds"), strict=True
     ):
         width = 0.8 / len(counted)
-        for i, (name, complexity) in enumerate(counted):
+        for i, (name, complexity) in enumerate(counted.items()):
             everything = _sums(complexity, field, sizes, lambda row: True)
             se = _sums(complexity, field, sizes, lambda row: row.is_se)
             x = np.arange(len(sizes)) + (i - (len(counted) - 1) / 2) * width
-            axes.bar(x, everything, width * 0.92, color=colour(name), alpha=0.45, label=label(name))
+            axes.bar(x, everything, width * 0.92, color=colour(name), alpha=0.45)
             axes.bar(x, se, width * 0.92, color=colour(name))
         axes.set_xticks(range(len(sizes)), [s or "after pooling" for s in sizes])
         axes.set_ylabel("thousands" if field == "params" else "millions")
         axes.set_title(f"{title}, by the size of the layer's output; solid: SE", loc="left")
         axes.grid(axis="y", alpha=0.25)
-    panels[0].legend(frameon=False)
-    return _png(figure)
+    canvas.legend(panels[0], [(label(name), canvas.mark(colour(name), True)) for name in counted])
+    return canvas.png(figure)
 
 
-def sensitivity(found, named=4) -> bytes:
+def sensitivity(found: Any, named: int = 4) -> bytes:
     """Draw what quantising each layer costs, in the order of the network.
 
     Args:
         found: A `Sensitivity`.
         named: How many layers of each panel are named.
     """
-    figure, panels = _figure(9.0, 6.4, rows=2)
+    figure, panels = canvas.blank(9.0, 6.4, rows=2)
     places = np.arange(len(found.layers))
     alone = np.array([cost.alone_db for cost in found.layers])
     gained = np.array([cost.without_db for cost in found.layers]) - found.all_db
-    panels[0].plot(places, alone, "o", color=_PALETTE[0], markersize=4)
+    panels[0].plot(places, alone, "o", color=canvas.PALETTE[0], markersize=4)
     panels[0].set_title("That layer alone in int8: low is bad", loc="left", fontsize=10)
     panels[0].set_ylabel("signal to noise, dB")
-    panels[0].axhline(found.all_db, color=_GREY, linewidth=1, linestyle="--")
-    panels[0].text(0, found.all_db, " all layers in int8", color=_GREY, va="bottom", fontsize=8)
-    colours = np.where(gained > 0, _PALETTE[2], _PALETTE[1])
+    panels[0].axhline(found.all_db, color=canvas.GREY, linewidth=1, linestyle="--")
+    panels[0].text(
+        0, found.all_db, " all layers in int8", color=canvas.GREY, va="bottom", fontsize=8
+    )
+    colours = np.where(gained > 0, canvas.PALETTE[2], canvas.PALETTE[1])
     panels[1].bar(places, gained, 0.9, color=colours)
     panels[1].set_title("All in int8 but that layer: high is worth it", loc="left", fontsize=10)
     panels[1].set_ylabel("dB gained")
@@ -180,14 +181,14 @@ def sensitivity(found, named=4) -> bytes:
         axes.margins(y=0.12)
         for place in chosen:
             _name(axes, found.layers[place].layer, place, values[place], len(places))
-    return _png(figure)
+    return canvas.png(figure)
 
 
 def _name(axes, name, x, y, width):
     """Write a name beside a point, on the side where there is room."""
     right = x < 0.6 * width
     axes.annotate(
-        name,
+        canvas.folded(name),
         (x, y),
         (6 if right else -6, 0),
         textcoords="offset points",
@@ -197,20 +198,14 @@ def _name(axes, name, x, y, width):
     )
 
 
-def _own_colours(names):
+def own_colours(names: Sequence[str]) -> Callable[[str], str]:
     """Return a function from name to colour, the same for the same name."""
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    return lambda name: _PALETTE[places[name] % len(_PALETTE)]
+    return lambda name: canvas.PALETTE[places[name] % len(canvas.PALETTE)]
 
 
-def _folded(name, width=28):
-    """Break a long name where a word ends, so that it leaves room for the plot."""
-    lines = [""]
-    for part in re.split(r"(?<=[_\-. /,])", name):
-        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(line.rstrip() for line in lines)
+def _titled(title, said):
+    return f"{canvas.folded(title, 80, 2)}\n{said}" if title else said
 
 
 def _sums(complexity, field, sizes, chosen):
@@ -247,24 +242,3 @@ def _plain_log_ticks(axes, low, high):
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _figure(width, height, rows=1):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=144, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, 1)
-    for one in np.atleast_1d(axes):
-        one.spines[["top", "right"]].set_visible(False)
-        one.spines[["left", "bottom"]].set_color(_GREY)
-    return figure, axes
-
-
-def _png(figure):
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():  # a name in a script that the font lacks shows as boxes
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(buffer, format="png")
-    return buffer.getvalue()

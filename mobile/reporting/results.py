@@ -1,10 +1,14 @@
 """The record of a whole run: the networks that were made, how right they are, and how fast."""
 
 from dataclasses import dataclass, field
+from typing import Annotated, Any, Self, TypedDict
 
-from mobile.benchmarking.timings import Timings
+from msgspec import Meta
+
+from mobile.benchmarking import columns
+from mobile.benchmarking.timings import Finite, Timings
 from mobile.conversion.agreement import Agreement
-from mobile.record import Record, table
+from mobile.record import Amount, Count, Record, Share, converted, table
 
 FORMAT, VERSION = "keras-se run", 1
 
@@ -19,9 +23,9 @@ class Epoch(Record):
         seconds: Wall-clock time of the epoch.
     """
 
-    loss: float
-    accuracy: float
-    seconds: float
+    loss: Finite
+    accuracy: Share
+    seconds: Amount
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class NetworkResult(Record):
             that are older than the choice.
         apart: What each int8 file that was made agrees in with the float network on training
             images set apart, which decided between them.
+        gates: What the float network's gates do over test images, as `keras_se.gates` writes it;
+            None where it has none.
     """
 
     name: str
@@ -50,11 +56,45 @@ class NetworkResult(Record):
     complexity: dict
     epochs: tuple[Epoch, ...] = ()
     qat_epochs: tuple[Epoch, ...] = ()
-    accuracy: dict[str, float] = field(default_factory=dict)
+    accuracy: dict[str, Share] = field(default_factory=dict)
     agreement: dict[str, Agreement] = field(default_factory=dict)
     artifacts: dict[str, dict] = field(default_factory=dict)
     int8_from: str = ""
     apart: dict[str, Agreement] = field(default_factory=dict)
+    gates: dict | None = None
+
+
+class _Options(TypedDict):
+    """What a report reads of a run's options; so with the other dictionaries here."""
+
+    network: str
+
+
+class _Data(TypedDict):
+    name: str
+    classes: list[str]
+    train_images: Count
+    test_images: Annotated[int, Meta(ge=1, le=2**53)]
+    size: Count
+    remarks: list[str]
+
+
+class _Se(TypedDict):
+    kind: str
+    reduction: Amount
+    gate: str
+    min_channels: Count
+
+
+class _Complexity(TypedDict):
+    trainable_params: Count
+    macs: Count
+    se_params: Count
+    se_macs: Count
+
+
+class _File(TypedDict):
+    size_bytes: Count
 
 
 @dataclass(frozen=True)
@@ -76,16 +116,29 @@ class Results(Record):
     created: str
     options: dict
     data: dict
-    networks: tuple[NetworkResult, ...]
+    networks: Annotated[tuple[NetworkResult, ...], Meta(min_length=1)]
     timings: Timings
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, Amount] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields, after the format's name and version."""
         return {"format": FORMAT, "version": VERSION, **super().to_dict()}
 
-    def rows(self) -> list[dict]:
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """Return the record that `to_dict` described, its dictionaries checked as well."""
+        found = super().from_dict(values)
+        converted(found.options, _Options, "options")
+        converted(found.data, _Data, "data")
+        for number, network in enumerate(found.networks):
+            where = f"networks[{number}]"
+            converted(network.se, _Se | None, f"{where}.se")
+            converted(network.complexity, _Complexity, f"{where}.complexity")
+            converted(network.artifacts, dict[str, _File], f"{where}.artifacts")
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
         """Return one row a .tflite file: plain numbers, None for what is not known."""
         rows = []
         timed = {model.name: model for model in self.timings.models}
@@ -104,11 +157,8 @@ class Results(Record):
                     "mean_abs": agreement and agreement.mean_abs,
                     "params": network.complexity["trainable_params"],
                     "macs": network.complexity["macs"],
+                    **{column.field: column.value(times) for column in columns.COLUMNS},
                     "size_bytes": artifact["size_bytes"],
-                    "partitions": times and times.partitions,
-                    "median_ms": times and times.median_ms,
-                    "p90_ms": times and times.p90_ms,
-                    "p99_ms": times and times.p99_ms,
                 }
                 for reference in self.timings.references:
                     ratio = ratios.get((name, reference))

@@ -2,11 +2,12 @@
 
 import hashlib
 import warnings
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
-from mobile.record import Record, decode, encode, table, write_file
+from mobile.record import Count, Record, converted, table, write_file
 from mobile.tflite.content import content_of
 from mobile.tflite.file import read, write_metadata
 from mobile.tflite.tensor import TensorSpec
@@ -44,7 +45,7 @@ class Preprocessing(Record):
                 f"is expected: they look scaled already. Pass images before any preprocessing.",
                 stacklevel=3,
             )
-        scale, offset = np.float32(self.scale), np.float32(self.offset)
+        scale, offset = (np.asarray(x, np.float32) for x in (self.scale, self.offset))
         return images.astype(np.float32) * scale + offset
 
     def __str__(self):
@@ -67,11 +68,13 @@ class Artifact(Record):
 
     content: bytes = field(repr=False)
     scheme: str
-    operators: dict[str, int]
+    operators: dict[str, Count]
     preprocessing: Preprocessing | None = None
-    partitions: int | None = None
+    partitions: Count | None = None
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+
+    SUMMARY: ClassVar = ("size_bytes", "sha256")
 
     @classmethod
     def from_content(cls, content, scheme=None, preprocessing=None, partitions=None):
@@ -81,7 +84,7 @@ class Artifact(Record):
         it must be fed.
         """
         if scheme is not None:
-            said = {"scheme": scheme, "preprocessing": encode(preprocessing)}
+            said = {"scheme": scheme, "preprocessing": preprocessing and preprocessing.to_dict()}
             content = write_metadata(content, "keras_se", said)
         file = read(content)
         said = file.metadata.get("keras_se") or {}
@@ -89,7 +92,9 @@ class Artifact(Record):
             content=bytes(content),
             scheme=said.get("scheme", "unknown"),
             operators=file.operator_counts,
-            preprocessing=decode(Preprocessing | None, said.get("preprocessing")),
+            preprocessing=converted(
+                said.get("preprocessing"), Preprocessing | None, "preprocessing"
+            ),
             partitions=partitions,
             inputs=file.inputs,
             outputs=file.outputs,
@@ -105,12 +110,12 @@ class Artifact(Record):
         return write_file(path, self.content)
 
     @property
-    def size_bytes(self):
+    def size_bytes(self) -> int:
         """Length of the file."""
         return len(self.content)
 
     @property
-    def sha256(self):
+    def sha256(self) -> str:
         """Fingerprint of the file, in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
 
@@ -156,8 +161,7 @@ class Artifact(Record):
 
     def to_dict(self):
         """Return all but the content, with its size and fingerprint instead."""
-        said = {f.name: encode(getattr(self, f.name)) for f in fields(self) if f.name != "content"}
-        return {**said, "size_bytes": self.size_bytes, "sha256": self.sha256}
+        return {name: value for name, value in super().to_dict().items() if name != "content"}
 
     @classmethod
     def from_dict(cls, values, content=b""):

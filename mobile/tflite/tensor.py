@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mobile.record import Record
+from mobile.record import Amount, Record
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class TensorSpec(Record):
     name: str
     shape: tuple[int, ...]
     dtype: str
-    scale: float = 0.0
+    scale: Amount = 0.0
     zero_point: int = 0
 
     def quantize(self, values):

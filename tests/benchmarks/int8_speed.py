@@ -76,7 +76,7 @@ def main():
                 model, "int8", calibration=images, target=arguments.target
             ),
         }
-        timings = mobile.benchmark(models, runs=arguments.runs, tolerance=0.3)
+        timings = mobile.benchmark(models, runs=arguments.runs)
         print(f"\n{name}, {weights}, on {source}\n{timings}\n", flush=True)
         results[name] = (weights, timings)
     text = summary(results)

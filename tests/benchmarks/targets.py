@@ -67,7 +67,7 @@ def main():
             rows[name] |= _vela(path) | _micro(path)
     for kernels in ("default", "builtin"):
         timings = mobile.benchmark(
-            contents, runs=arguments.runs, reference="plain", kernels=kernels, tolerance=1.0
+            contents, runs=arguments.runs, reference="plain", kernels=kernels
         )
         print(timings)
         for name in contents:

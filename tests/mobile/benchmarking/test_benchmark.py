@@ -29,7 +29,7 @@ def test_conditions_say_device_runs_and_runtime(toy, models):
 
 def test_several_references_each_have_a_column(toy, models):
     timings = benchmark(models, toy, runs=3, reference=("mul", "add"), control=False)
-    assert "against mul" in str(timings) and "against add" in str(timings)
+    assert "vs mul" in str(timings) and "vs add" in str(timings)
     assert len(timings.ratios) == 2
 
 

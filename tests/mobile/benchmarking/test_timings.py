@@ -50,7 +50,8 @@ def test_models_that_ran_alone_have_no_ratio(timings):
     stream = Timings(timings.models, alone)
     with pytest.raises(ValueError, match="each model alone"):
         stream.ratio("slow", "fast")
-    assert "4 single-stream runs, at least, after 2 warm-ups" in str(stream)
+    assert "single-stream: each model alone, 4 runs or more, after 2 warm-ups." in str(stream)
+    assert stream.ratios == () and stream.control is None
 
 
 def test_control_is_the_ratio_of_a_model_to_its_copy(timings):
@@ -73,7 +74,51 @@ def test_table_shows_times_ratio_failure_note_and_conditions(timings):
     assert "2.000 [2.000, 2.000]" in slow and "1.500" in slow
     assert "! bad failed to load: RuntimeError: no" in lines
     assert "! It was warm." in lines
-    assert "local, A CPU, 1 thread pinned to core 1; ai_edge_litert 2.3.0" in str(timings)
+    assert timings.where in lines
+
+
+def test_one_sentence_tells_the_conditions(timings):
+    assert timings.where == (
+        "local, A CPU, x86_64; 1 thread on core 1; ai_edge_litert 2.3.0; 4 interleaved runs each, "
+        "after 2 warm-ups; the same file twice: 1.000 [1.000, 1.000]."
+    )
+    many = dataclasses.replace(
+        CONDITIONS,
+        model="Board 5",
+        cores=4,
+        threads=2,
+        pinned_cores=(),
+        kernels="builtin",
+        scenario="single-stream",
+        runs=1024,
+        started="2026-01-02T03:04:05",
+    )
+    assert many.sentence() == (
+        "local, Board 5, A CPU, x86_64; 4 cores, 2 threads, not pinned; ai_edge_litert 2.3.0, "
+        "builtin kernels; single-stream: each model alone, 1,024 runs or more, after 2 warm-ups; "
+        "2026-01-02."
+    )
+    assert many.label == "local, 2 threads, builtin kernels, single-stream"
+
+
+def test_what_would_steer_a_terminal_is_written_out():
+    evil = model("\x1b[2Jred\nrow", [1.0])
+    lines = str(Timings((evil,), CONDITIONS, notes=("\x1b]0;title\a",))).splitlines()
+    assert lines[1].startswith(r"\x1b[2Jred\nrow  ")
+    assert r"! \x1b]0;title\x07" in lines
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"references": ("gone",)}, "'gone' in `references`"),
+        ({"models": (model("a", [1.0, 2.0]), model("b", [1.0]))}, "from 1 to 2 `times_ms`"),
+        ({"models": (model("a", [1.0]),) * 2}, "twice 'a'"),
+    ],
+)
+def test_times_that_cannot_be_compared_are_refused(timings, change, advice):
+    with pytest.raises(ValueError, match=advice):
+        dataclasses.replace(timings, **{"references": (), **change})
 
 
 def test_looking_up_a_failed_model_tells_why(timings):

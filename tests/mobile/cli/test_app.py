@@ -80,7 +80,7 @@ def test_without_the_extra_the_entry_point_names_the_install_line():
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
-        (("nothing",), "Known: models, build, lower"),
+        (("nothing",), "Known: models, build, gates"),
         (("convrt",), "Did you mean 'convert'?"),
         (("run", "--nothing"), "run --help"),
         (("run", "--overwrit"), "--overwrite"),

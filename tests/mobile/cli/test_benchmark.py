@@ -152,10 +152,10 @@ def test_bad_call_is_one_line_and_times_nothing(files, device, capsys, arguments
 
 
 def test_table_is_shown_even_where_an_export_fails(files, device, capsys, monkeypatch):
-    def full(contents):
+    def full(path, content):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("mobile.record.write_files", full)
+    monkeypatch.setattr("mobile.reporting.report.write_file", full)
     assert _run("benchmark", "a.tflite", "--export-json", "r.json") == 1
     said = capsys.readouterr()
     assert "p50 ms" in said.out and "No space left" in said.err

@@ -140,7 +140,7 @@ def test_a_quantised_model_refuses_other_schemes(quantized):
 
 
 def test_what_is_no_keras_model_is_refused():
-    with pytest.raises(TypeError, match="load_model"):
+    with pytest.raises(TypeError, match="mobile.load"):
         convert("model.keras")
 
 

@@ -8,7 +8,7 @@ import mobile
 from mobile import data
 from mobile.pipeline import keras_files, run
 from mobile.pipeline.options import Options
-from mobile.reporting import console, run_report
+from mobile.progress import Silence
 from mobile.reporting.results import Results
 
 
@@ -45,7 +45,7 @@ def tiny_network():
     patch.undo()
 
 
-class _Interrupted(console.Silence):
+class _Interrupted(Silence):
     """Presses Ctrl-C when a stage begins, and remembers the stages and notes."""
 
     def __init__(self, at=None):
@@ -66,7 +66,7 @@ def finished(images, tmp_path_factory):
     """A run that was interrupted after its second stage, and went on."""
     output = tmp_path_factory.mktemp("runs")
     with pytest.raises(KeyboardInterrupt, match=r"train mobile, quantise mobile\. .*--resume"):
-        run.run(images, output, progress=_Interrupted("train server twin"), **OPTIONS)
+        run.run(images, output, progress=_Interrupted("train server SE"), **OPTIONS)
     assert not (output / "tiny").exists()
     kept = (output / "tiny.unfinished" / "float.keras").read_bytes()
     with pytest.raises(ValueError, match="Pass --resume"):
@@ -81,10 +81,10 @@ def finished(images, tmp_path_factory):
 def test_resumed_run_repeats_nothing(finished):
     output, _, progress, kept = finished
     assert progress.stages == [
-        "train server twin",
-        "quantise server twin",
-        "train twin without SE",
-        "quantise twin without SE",
+        "train server SE",
+        "quantise server SE",
+        "train without SE",
+        "quantise without SE",
         "benchmark",
     ]
     assert progress.notes == ["train mobile: done before", "quantise mobile: done before"]
@@ -99,7 +99,7 @@ def test_run_leaves_models_files_and_report(finished):
         assert {f"float{suffix}.keras", f"qat{suffix}.keras"} <= names
         assert {f"int8{suffix}.tflite", f"float32{suffix}.tflite"} <= names
     assert {"results.json", "results.csv", "results.md", "report.html"} <= names
-    assert set(run_report.PLOTS) <= names
+    assert {"accuracy_latency.png", "latency.png", "costs.png", "gates_mobile.png"} <= names
     assert not any(name.startswith(".") or name == "state.json" for name in names)
     assert Results.from_json((output / "tiny" / "results.json").read_text()) == results
 
@@ -126,6 +126,13 @@ def test_the_three_networks_differ_in_squeeze_and_excitation_alone(finished):
     assert none.se is None
     bodies = {n.complexity["macs"] - n.complexity["se_macs"] for n in finished[1].networks}
     assert len(bodies) == 1
+
+
+def test_the_gates_of_networks_that_have_any_are_in_the_record(finished):
+    gates = {network.name: network.gates for network in finished[1].networks}
+    assert gates["no_se"] is None
+    assert [block["shape"][-1] for block in gates["mobile"]["blocks"]] == [16]  # of the stem
+    assert gates["mobile"]["images"] == 24 and len(gates["mobile"]["classes"]) > 1
 
 
 def test_int8_file_of_a_run_reads_back_and_is_fed_pixels(finished, images):

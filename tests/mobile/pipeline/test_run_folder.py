@@ -7,7 +7,7 @@ import pytest
 
 from mobile.pipeline.options import Options
 from mobile.pipeline.run_folder import Store
-from mobile.reporting.console import Silence
+from mobile.progress import Silence
 
 OPTIONS = Options().filled_in()
 

@@ -1,18 +1,14 @@
 import csv
 import dataclasses
 import io
-import json
-import os
-import re
 
 import pytest
 from rich.console import Console
 
-import mobile
 from mobile.analysis.vela import Estimate
 from mobile.benchmarking.measurements import Measurement, Measurements
 from mobile.benchmarking.timings import Conditions, Failure, ModelTimings, Timings
-from mobile.reporting import formats, plots
+from mobile.reporting import formats, report, sheets
 
 NAMES = ("mobilenet_v3_small_without_se_int8", "mobilenet_v3_small_float32", "efficientnet_lite0")
 
@@ -53,7 +49,7 @@ def measured():
 @pytest.mark.parametrize("width", [80, 120, 160])
 def test_tables_fit_their_terminal_and_keep_what_matters(measured, width):
     console = Console(width=width, file=io.StringIO())
-    formats.show(measured, console=console)
+    report.show(sheets.page(measured), console)
     text = console.file.getvalue()
     assert max(len(line) for line in text.splitlines()) <= width
     assert "…" not in text
@@ -74,7 +70,7 @@ def test_columns_that_do_not_fit_continue_in_a_table_with_the_names(measured, wi
         dataclasses.replace(measured.estimates[0], name=name, dram_bytes=4096) for name in NAMES
     )
     console = Console(width=width, file=io.StringIO())
-    formats.show(Measurements(tuple(many), estimates), console=console)
+    report.show(sheets.page(Measurements(tuple(many), estimates)), console)
     text = console.file.getvalue()
     assert max(len(line) for line in text.splitlines()) <= width
     tops = [line for line in text.splitlines() if line.startswith("┏")]
@@ -84,16 +80,17 @@ def test_columns_that_do_not_fit_continue_in_a_table_with_the_names(measured, wi
 
 
 def test_markdown_is_a_table_that_no_name_breaks(measured):
-    text = formats.to_markdown(measured)
+    text = formats.to_markdown(sheets.page(measured))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert "| --- | ---: |" in text
-    assert r"refused \| by <all> failed to load" in text
+    assert r"refused \| by &lt;all&gt; failed to load" in text
+    assert "Some &lt;CPU&gt;" in text
     counts = {line.count("|") for line in lines if "p50" in line or NAMES[0] in line}
     assert len(counts) == 4  # device with accuracy, device, ratios, estimates
 
 
 def test_csv_is_plain_numbers_a_row_a_model_and_device(measured):
-    rows = list(csv.DictReader(io.StringIO(formats.to_csv(measured))))
+    rows = list(csv.DictReader(io.StringIO(formats.to_csv(sheets.page(measured)))))
     assert [row["kind"] for row in rows].count("measured") == 8
     assert float(rows[1]["ratio"]) == pytest.approx(2)
     assert rows[4]["kind"] == "failed" and "RuntimeError" in rows[4]["failure"]
@@ -103,54 +100,20 @@ def test_csv_is_plain_numbers_a_row_a_model_and_device(measured):
     assert float(rows[-1]["estimated_ms"]) == 8.12
 
 
-def test_report_writes_its_files_and_a_page_that_loads_nothing(measured, tmp_path):
-    page = formats.report(measured, tmp_path / "new").read_text()
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {
-        "report.html",
-        "report.md",
-        "report.csv",
-        "report.json",
-        "latency_0.png",
-        "accuracy_0.png",
-        "latency_1.png",
-    }
-    assert "Some &lt;CPU&gt;" in page and "Some <CPU>" not in page
-    assert "by &lt;all&gt;" in page
-    links = re.findall(r'(?:src|href)="([^"]{1,30})', page)
-    assert len(links) == 3
-    assert all(link.startswith("data:image/png;base64,") for link in links)
-    assert Measurements.from_dict(json.loads((tmp_path / "new" / "report.json").read_text())) == (
-        measured
-    )
+def test_a_page_is_html_of_its_tables_that_no_name_breaks(measured):
+    page = formats.to_html(dataclasses.replace(sheets.page(measured), title="</title><script>"))
+    assert "<script" not in page and "&lt;/title&gt;&lt;script&gt;" in page
+    assert "Some &lt;CPU&gt;" in page and "by &lt;all&gt;" in page
+    assert page.count("<table>") == page.count("</table>") == 6  # 2 devices and conditions, ...
+    assert "<details><summary>Conditions</summary>" in page
+    assert "max-width: 72rem" in page  # the style is in it
 
 
-def test_report_of_timings_is_that_of_their_measurements(measured, tmp_path):
-    one, two = (each.timings for each in measured.measurements)
-    console = Console(width=160, file=io.StringIO())
-    page = mobile.report((one, two), tmp_path, console)
-    assert page.read_text().count("<img") == 2
-    assert "each within its own device" in console.file.getvalue()
-    assert mobile.report(one, tmp_path / "one", False).exists()
-    with pytest.raises(TypeError, match=r"mobile\.benchmark"):
-        mobile.report([b"something"], tmp_path / "two")
-
-
-def test_report_that_cannot_be_written_leaves_nothing(measured, tmp_path):
-    (tmp_path / "report.html").mkdir()
-    with pytest.raises(OSError, match=r"report\.html"):
-        formats.report(measured, tmp_path)
-    assert os.listdir(tmp_path) == ["report.html"]
-
-
-def test_name_in_a_script_that_the_font_lacks_is_drawn_without_a_word():
-    conditions = Conditions("local", "x", "A CPU", "r", "1", 1, 5, 0)
-    model = ModelTimings("\u6a21\u578b", (1.0, 1.1, 1.2), 1, 1)
-    assert plots.latency_distributions(Timings((model,), conditions)).startswith(b"\x89PNG")
-
-
-def test_long_runs_are_drawn_from_a_sample_and_close_ones_on_a_plain_axis():
-    conditions = Conditions("local", "x", "A CPU", "r", "1", 1, 5000, 0)
-    many = ModelTimings("many", tuple(1 + 0.0001 * i for i in range(5000)), 1, 1)
-    same = ModelTimings("same", (1.0,) * 5, 1, 1)
-    for models in ((many,), (same,), (many, same)):
-        assert plots.latency_distributions(Timings(models, conditions)).startswith(b"\x89PNG")
+def test_a_sheet_without_table_is_its_caption_and_warnings():
+    sheet = sheets.Sheet("Nothing", caption="Why.", warnings=("One.",))
+    page = sheets.Page("Title", "", (sheet,))
+    console = Console(width=80, file=io.StringIO())
+    report.show(page, console)
+    assert console.file.getvalue().split() == ["Nothing", "Why.", "!", "One."]
+    assert formats.to_markdown(page) == "# Title\n\n## Nothing\n\nWhy.\n\n- One.\n"
+    assert '<p class="small">Why.</p>' in formats.to_html(page)

@@ -1,159 +1,116 @@
+import dataclasses
 import io
-import json
-import re
+import pathlib
 
-import keras
 import pytest
 from rich.console import Console
 
-import keras_se
-from mobile.benchmarking.timings import Conditions, ModelTimings, Timings
-from mobile.conversion.agreement import Agreement
-from mobile.reporting import run_report
-from mobile.reporting.console import Progress
-from mobile.reporting.results import Epoch, NetworkResult, Results
+from mobile.reporting import files, formats, report, run_report
 
-
-def _network(name, accuracy):
-    inputs = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(8, 3)(inputs)
-    if name != "no_se":
-        x = keras_se.SqueezeExcite(reduction=2)(x)
-    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D(keepdims=True)(x))
-    agreement = Agreement(200, 0.98, 0.5, 0.1, {"keras": 0.99, "tflite": accuracy})
-    return NetworkResult(
-        name=name,
-        se=None if name == "no_se" else keras_se.MOBILE.to_dict(),
-        complexity=keras_se.complexity(model).to_dict(),
-        epochs=(Epoch(0.5, 0.9, 1.25),),
-        accuracy={"float": 0.99, "int8": accuracy, "float32": 0.99},
-        agreement={"int8": agreement},
-        artifacts={"int8": {"size_bytes": 420_000}, "float32": {"size_bytes": 1_200_000}},
-    )
+DATA = pathlib.Path(__file__).parents[2] / "data"
 
 
 @pytest.fixture(scope="module")
 def results():
-    def times(name, base, **kw):
-        taken = tuple(base * (1 + 0.01 * (i % 5)) for i in range(50))  # median: base * 1.02
-        return ModelTimings(name, taken, partitions=1, size_bytes=420_000, **kw)
-
-    models = (
-        times("mobile int8", 1.0),
-        times("mobile float32", 2.0),
-        times("server int8", 1.25),
-        times("server float32", 2.5),
-        times("no_se int8", 0.8),
-        times("no_se float32", 1.6),
-        times("server int8 (again)", 1.25, control_of="server int8"),
-    )
-    conditions = Conditions(
-        "local", "x86_64", "Some <CPU>", "ai_edge_litert", "2.3.0", threads=1, runs=50, warmups=20
-    )
-    return Results(
-        name="trial & error",
-        created="2026-01-02T03:04:05+00:00",
-        options={"network": "mobilenet_v3_small", "data": None},
-        data={
-            "name": "digits",
-            "classes": ["0", "1"],
-            "train_images": 800,
-            "test_images": 200,
-            "size": 48,
-            "remarks": ["3 of 1000 images grey-scale"],
-            "skipped": [],
-        },
-        networks=(_network("mobile", 0.975), _network("server", 0.98), _network("no_se", 0.96)),
-        timings=Timings(models, conditions, ("server int8", "no_se int8")),
-        seconds={"train mobile": 75.0},
-    )
+    """Medians in ms: 1.02 mobile int8, 1.275 server, 0.816 without SE; float32 twice as long."""
+    return files.load(DATA / "run_v1.json")
 
 
-def test_results_go_to_json_and_back(results):
-    assert Results.from_json(results.to_json()) == results
+@pytest.fixture(scope="module")
+def reached(results):
+    return run_report.page(results).sheets[0]
 
 
-def test_rows_hold_plain_numbers(results):
-    row = results.rows()[0]
+def test_a_file_has_a_row_with_its_accuracy_times_and_ratios(reached):
+    row = dict(zip(reached.header, reached.rows[0], strict=True))
     assert (row["network"], row["scheme"]) == ("mobile", "int8")
-    assert row["median_ms"] == pytest.approx(1.02)
-    assert row["ratio_to_server_int8"] == pytest.approx(1 / 1.25)
-    assert row["ratio_to_no_se_int8"] == pytest.approx(1 / 0.8)
-    assert row["accuracy"] == 0.975
+    assert (row["accuracy"], row["agreement"], row["p50 ms"]) == ("97.5 %", "98.0 %", "1.02")
+    assert row["file MB"] == "0.420"
+    assert row["vs server SE int8"] == "0.800 [0.800, 0.800]"  # 1 / 1.25
+    assert row["vs without SE int8"] == "1.250 [1.250, 1.250]"  # 1 / 0.8
+    assert [reached.rows[i][1] for i in reached.strong] == ["int8"] * 3
 
 
-def test_table_shows_every_file_and_fits_its_console(results):
-    for width in (160, 120, 100):
-        console = Console(width=width, record=True, file=io.StringIO())
-        console.print(run_report.to_table(results, width))
-        text = console.export_text()
-        assert "…" not in text
-        assert "97.5 %" in text
-        assert "0.80 [0.80, 0.80]" in text
-        assert max(len(line) for line in text.splitlines()) <= width
+def test_the_conditions_stand_below(results, reached):
+    assert reached.caption.startswith(results.timings.where)
+    assert "vs: ratio of medians" in reached.caption
+    assert "3 of 1000 images grey-scale." in reached.caption
 
 
-def test_report_writes_its_files_and_a_page_that_loads_nothing(results, tmp_path):
-    page = run_report.report(results, tmp_path, console=False).read_text()
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {
-        "accuracy_latency.png",
-        "latency.png",
-        "costs.png",
-        "report.html",
-        "results.csv",
-        "results.json",
-        "results.md",
-    }
-    assert "trial &amp; error" in page
-    assert "Some &lt;CPU&gt;" in page
-    assert "3 of 1000 images grey-scale" in page
-    links = re.findall(r'(?:src|href)="([^"]{1,30})', page)
-    assert len(links) == 3
-    assert all(link.startswith("data:image/png;base64,") for link in links)
-    assert (tmp_path / "costs.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((tmp_path / "results.json").read_text())["timings"]["models"][0]["times_ms"]
-    header, first = (tmp_path / "results.csv").read_text().splitlines()[:2]
-    assert header.startswith("network,scheme,accuracy")
-    assert first.startswith("mobile,int8,0.975")
-    assert (
-        "| mobile | int8 | 97.5 % | 98.0 % | 0.420 | 1.02 |"
-        in (tmp_path / "results.md").read_text()
-    )
-
-
-def test_model_that_did_not_run_has_question_marks_in_every_form(results):
+def test_a_model_that_did_not_run_has_question_marks_and_its_size(results):
     kept = tuple(m for m in results.timings.models if m.name != "mobile int8")
-    timings = Timings(kept, results.timings.conditions, ("server int8", "no_se int8"))
-    partly = Results.from_dict({**results.to_dict(), "timings": timings.to_dict()})
-    assert partly.rows()[0]["median_ms"] is None
-    assert "?" in run_report.table_rows(partly)[1][0]
-    assert "mobile" in run_report.to_html(partly)
+    timings = dataclasses.replace(results.timings, models=kept)
+    page = run_report.page(dataclasses.replace(results, timings=timings))
+    row = dict(zip(page.sheets[0].header, page.sheets[0].rows[0], strict=True))
+    assert row["p50 ms"] == row["vs server SE int8"] == "?"
+    assert row["file MB"] == "0.420"
+    assert page.rows[0]["median_ms"] is None
+    assert len(page.pictures) == 3
 
 
-def test_drawing_leaves_matplotlib_alone(results):
-    import matplotlib
-
-    before = matplotlib.rcParams.copy(), matplotlib.get_backend(auto_select=False)
-    run_report.draw(results)
-    assert (matplotlib.rcParams.copy(), matplotlib.get_backend(auto_select=False)) == before
-
-
-def test_progress_tells_stage_loss_and_time(capsys):
-    console = Console(width=100, record=True, file=io.StringIO())
-    progress = Progress(console)
-    with progress.stage("train mobile", steps=True) as watch:
-        watch(0, 1, 2, 1.5, 0.25)
-    progress.note("3 images skipped")
-    text = console.export_text()
-    assert "train mobile" in text
-    assert "loss 1.500, accuracy 25.0 %" in text
-    assert "3 images skipped" in text
-    assert capsys.readouterr().out == ""
+def test_networks_say_what_squeeze_and_excitation_costs(results):
+    _, networks, verification, made, *folded = run_report.page(results).sheets
+    assert networks.rows[0][0] == "mobile"
+    assert networks.rows[0][2] == "39.1 %"  # 144 of 368 parameters
+    assert networks.rows[2][5] == "none"
+    assert verification.rows[0] == ("mobile", "float, Keras", "99.0 %", "-", "-", "-")
+    assert verification.rows[1] == ("mobile", "int8 .tflite", "97.5 %", "98.0 %", "0.5", "0.1")
+    assert "train mobile 1 min 15 s" in made.caption
+    assert [sheet.title for sheet in folded][1] == "Conditions of the benchmark"
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.0666, "0.0666"), (1.0, "1.00"), (12.34, "12.3"), (1234.5, "1234")]
-)
-def test_milliseconds_have_three_figures(value, text):
-    assert run_report.milliseconds(value) == text
+def test_gates_are_called_alive_or_constant_and_share_the_measured_cost(results):
+    block = {"kind": "cse", "constant": [0.5, 0.5], "saturated": 0.0, "class_means": None}
+    block |= {"mean": [0.4, 0.6], "spread": [0.0, 0.02], "reason": None}
+    blocks = [
+        block | {"name": "early", "shape": [4, 4, 2], "error": 0.004},
+        block | {"name": "late", "shape": [2, 2, 2], "error": 0.31},
+    ]
+    gates = {"model": "net", "images": 9, "blocks": blocks, "classes": [], "skipped": {}}
+    first, *others = results.networks
+    networks = (dataclasses.replace(first, gates=gates), *others)
+    page = run_report.page(dataclasses.replace(results, networks=networks))
+    (sheet,) = (sheet for sheet in page.sheets if sheet.title == "The gates")
+    # 1.02 - 0.816 ms are 204 us, of which 32 of 40 elements have 163.2.
+    assert sheet.rows == (
+        ("mobile", "early", "4x4x2", "0.500 ± 0.010", "0.4 %", "constant", "163.2"),
+        ("mobile", "late", "2x2x2", "0.500 ± 0.010", "31.0 %", "alive", "40.8"),
+    )
+    assert [picture.file for picture in sheet.pictures] == ["gates_mobile.png"]
+    assert sheet.pictures[0].png.startswith(b"\x89PNG")
+    first_file = results.timings.models[:1]
+    timings = dataclasses.replace(results.timings, models=first_file, references=())
+    alone = dataclasses.replace(results, networks=networks, timings=timings)
+    (sheet,) = (s for s in run_report.page(alone).sheets if s.title == "The gates")
+    assert sheet.rows[0][-1] == ""  # nothing says what SE costs without a network without it
+
+
+def test_a_frozen_network_has_no_share_of_nothing(results):
+    first = results.networks[0]
+    frozen = dict.fromkeys(("trainable_params", "se_params"), 0)
+    network = dataclasses.replace(first, complexity={**first.complexity, **frozen})
+    page = run_report.page(dataclasses.replace(results, networks=(network,)))
+    assert page.sheets[1].rows[0][1:3] == ("0.00 M", "?")
+
+
+@pytest.mark.parametrize("width", [160, 120, 100, 60])
+def test_the_table_fits_its_terminal_and_is_all_that_is_shown(results, width):
+    console = Console(width=width, file=io.StringIO())
+    report.show(run_report.page(results), console)
+    text = console.file.getvalue()
+    assert "…" not in text and "Verification" not in text
+    assert "97.5 %" in text and "0.800 [0.800, 0.800]" in text
+    assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_every_format_has_it(results):
+    page = run_report.page(results)
+    header, first = formats.to_csv(page).splitlines()[:2]
+    assert header.startswith("network,scheme,accuracy,float_accuracy,top1_agreement,worst_abs")
+    assert first.startswith("mobile,int8,0.975")
+    text = formats.to_markdown(page)
+    assert text.startswith("# trial &amp; error\n\nmobilenet_v3_small on digits, 2 classes, 800")
+    assert "| mobile | int8 | 97.5 % | 98.0 % | 1.02 |" in text
+    html = formats.to_html(page)
+    assert "trial &amp; error" in html and "Some &lt;CPU&gt;" in html
+    assert html.count("<h2>") == 4 and html.count("<details>") == 2  # versions: there are none

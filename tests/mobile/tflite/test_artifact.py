@@ -1,15 +1,11 @@
 import json
-import os
 
 import numpy as np
 import pytest
 
-from mobile.conversion.agreement import Agreement, Blame
-from mobile.quantization.ranges import Ranges
-from mobile.record import table, write_file
 from mobile.tflite.artifact import Artifact, Preprocessing
 from mobile.tflite.content import content_of
-from mobile.tflite.tensor import TensorSpec
+from mobile.tflite.file import write_metadata
 from tests.mobile.craft import Craft
 
 
@@ -24,25 +20,6 @@ def crafted(dtype="int8"):
 def artifact():
     preprocessing = Preprocessing(scale=(1 / 255,), offset=(0.0,))
     return Artifact.from_content(crafted(), "int8", preprocessing, partitions=1)
-
-
-def test_table_puts_numbers_right_and_words_left():
-    text = table(("name", "n"), [("a", 1), ("bc", 20)])
-    assert text == "name   n\na      1\nbc    20"
-
-
-def test_written_file_has_no_leftovers_when_writing_fails(tmp_path):
-    with pytest.raises(TypeError):
-        write_file(tmp_path / "x", 5)
-    assert os.listdir(tmp_path) == []
-
-
-def test_written_file_may_be_read_by_others_as_the_umask_says(tmp_path):
-    path = write_file(tmp_path / "folder" / "x", "text")
-    umask = os.umask(0)
-    os.umask(umask)
-    assert path.read_text() == "text"
-    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_preprocessing_scales_each_channel():
@@ -85,11 +62,6 @@ def test_restore_is_scale_times_distance_from_zero_point(artifact):
     assert values == pytest.approx([0, 1])  # (127 + 128) / 255
 
 
-def test_quantize_clips_to_the_dtype():
-    spec = TensorSpec("x", (1,), "int8", scale=0.5, zero_point=3)
-    assert spec.quantize([-1000.0, 0.0, 0.6, 1000.0]).tolist() == [-128, 3, 4, 127]
-
-
 def test_float_artifact_takes_pixels_as_they_are():
     artifact = Artifact.from_content(crafted("float32"), "float32")
     image = np.full((1, 2, 2, 3), 200, np.uint8)
@@ -129,37 +101,7 @@ def test_content_of_takes_artifact_bytes_and_path(artifact, tmp_path):
         content_of(3)
 
 
-def test_ranges_are_a_mapping_and_go_through_a_file(tmp_path):
-    ranges = Ranges({"a": (0, 6), "b": (-1.5, 2.0)}, method="minmax", images=8)
-    loaded = Ranges.load(ranges.save(tmp_path / "ranges.json"))
-    assert loaded == ranges
-    assert dict(loaded) == {"a": (0.0, 6.0), "b": (-1.5, 2.0)}
-    assert "minmax" in ranges.to_json()
-    assert str(ranges).splitlines()[1].split() == ["a", "0.000", "6.000"]
-
-
-def test_updated_ranges_leave_the_first_alone():
-    ranges = Ranges({"a": (0, 6)})
-    assert ranges.updated({"a": (0, 1)})["a"] == (0.0, 1.0)
-    assert ranges["a"] == (0.0, 6.0)
-
-
-@pytest.mark.parametrize("bad", [(1.0, 0.0), (0.0, float("nan")), (float("-inf"), 0.0)])
-def test_ranges_must_be_finite_and_in_order(bad):
-    with pytest.raises(ValueError, match="tensor 'a'"):
-        Ranges({"a": bad})
-
-
-def test_agreement_goes_to_json_and_prints():
-    agreement = Agreement(
-        images=8,
-        top1_agreement=0.875,
-        worst_abs=0.25,
-        mean_abs=0.01,
-        accuracy={"keras": 1.0, "tflite": 0.875},
-        blame=(Blame("conv", 0.1, 0.01, 20.0, "first to part"),),
-        pitfalls=("The gate saturates.",),
-    )
-    assert Agreement.from_json(agreement.to_json()) == agreement
-    text = str(agreement)
-    assert "87.5%" in text and "first to part" in text and "! The gate saturates." in text
+def test_damaged_metadata_of_a_strangers_file_is_named():
+    content = write_metadata(crafted(), "keras_se", {"preprocessing": {"scale": "big"}})
+    with pytest.raises(ValueError, match=r"preprocessing\.scale: Expected `array`, got `str`"):
+        Artifact.from_content(content)

@@ -1,0 +1,108 @@
+"""The commands about squeeze-and-excitation in trained networks: gates, fold."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mobile.cli.app import (
+    Model,
+    Output,
+    Overwrite,
+    OwnData,
+    Seed,
+    Target,
+    Threads,
+    keras_command,
+    refuse_existing,
+)
+
+Plot = Annotated[Path | None, typer.Option(help="A .png of it to write.")]
+
+
+@keras_command
+def gates(
+    model: Model,
+    data: OwnData = None,
+    images: Annotated[int, typer.Option(help="How many images to look at.")] = 200,
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="Means by class too: DATA holds train/CLASS/*.")
+    ] = False,
+    plot: Plot = None,
+    overwrite: Overwrite = False,
+    seed: Seed = 0,
+):
+    """Say what the gates of a network do over images: which are alive, which are constant."""
+    import numpy as np
+
+    import keras_se
+    from mobile.pipeline import keras_files, model_images
+    from mobile.record import write_file
+    from mobile.reporting import console, gate_plots
+
+    if plot is not None:
+        refuse_existing(plot, overwrite, ".png")
+    model_images.named(data)
+    keras_model = keras_files.load(model)
+    if by_class:
+        read = model_images.load_labelled(keras_model, model, data, seed=seed)
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(read.y_train))[:images])
+        pixels, labels = read.x_train[chosen], np.array(read.classes)[read.y_train[chosen]]
+    else:
+        pixels, labels = model_images.load(keras_model, model, data, images, seed), None
+    found = keras_se.gates(keras_model, pixels, labels)
+    console.show(str(found))
+    if plot is not None:
+        write_file(plot, gate_plots.gates(found))
+
+
+@keras_command
+def fold(
+    model: Model,
+    output: Output,
+    data: OwnData = None,
+    images: Annotated[
+        int, typer.Option(help="How many images: half find the constants, half judge.")
+    ] = 400,
+    keep: Annotated[float, typer.Option(help="Least share of answers that stay, 0 to 1.")] = 0.99,
+    by: Annotated[str, typer.Option(help="What to save: time or elements.")] = "time",
+    device: Annotated[
+        str, typer.Option(help=r"Where to time: local, ssh:\[user@]host\[:port], adb\[:serial].")
+    ] = "local",
+    target: Target = "xnnpack",
+    threads: Threads = 1,
+    runs: Annotated[int, typer.Option(help="Benchmark rounds.")] = 200,
+    plot: Plot = None,
+    export_json: Annotated[Path | None, typer.Option(help="Write the record to this file.")] = None,
+    overwrite: Overwrite = False,
+    seed: Seed = 0,
+):
+    """Make constants of the gates that cost more than they are worth, and write the model.
+
+    Exit 1, and no model, where no gate can go.
+    """
+    import mobile
+    from mobile.pipeline import keras_files, model_images
+    from mobile.progress import Progress
+    from mobile.record import write_file
+    from mobile.reporting import console, gate_plots
+
+    refuse_existing(output, overwrite, ".keras")
+    for path, suffix in ((plot, ".png"), (export_json, ".json")):
+        if path is not None:
+            refuse_existing(path, overwrite, suffix)
+    model_images.named(data)
+    keras_model = keras_files.load(model)
+    pixels = model_images.load(keras_model, model, data, images, seed)
+    timing = {"device": device, "threads": threads, "runs": runs} if by == "time" else {}
+    with Progress().stage("fold gates"):
+        folded, record = mobile.fold_gates(keras_model, pixels, keep, by, target=target, **timing)
+    console.show(str(record))
+    if plot is not None:
+        write_file(plot, gate_plots.folding(record))
+    if export_json is not None:
+        write_file(export_json, record.to_json())
+    if not record.folded:
+        raise typer.Exit(1)
+    keras_files.save(folded, output, keras_files.class_names(model))
+    console.show(f"{output}: {len(folded.layers)} layers")

@@ -1,0 +1,247 @@
+"""Agreement against int8 time as the gates of a published network are folded one by one.
+
+    python tests/benchmarks/gate_folding.py [NETWORK ...] [--out runs/gate_folding] [--images 500]
+        [--by time] [--runs 200] [--threads 1] [--target xnnpack] [--distil 0]
+
+Images are those of ../shared/data/imagenet500: every other one finds the constants, the rest
+judge. For each network:
+
+- `mobile.fold_gates` orders all gates, with nothing to keep;
+- an int8 file after each step, and of the sets that stand in SETS, all timed in one interleaved
+  run with an A/A control;
+- with --distil STEPS, the network after 8 steps (EfficientNet-B0) or 4 (MobileNetV3-Small) learns
+  to answer as the whole one does, without labels, in float.
+
+Prints a table and writes NETWORK.json, NETWORK.txt and NETWORK.png to the folder. What is there
+already is not made again, so that a run that was cut off goes on.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import keras
+import numpy as np
+from int8_accuracy import DATA, NETWORKS, read
+from int8_speed import target_here
+
+import keras_se
+import mobile
+from mobile.record import table, write_file
+from mobile.reporting import canvas
+from mobile.tflite.artifact import Artifact
+from mobile.tuning.gate_folding import GateFolding
+
+#: Sets of gates that were found before, by the place of the block among the gated ones.
+SETS = {
+    "mobilenet_v3_small": {"{0, 6}": (0, 4)},  # the blocks of expanded_conv and expanded_conv_6
+    "efficientnet_b0": {"{1, 3, 5}": (1, 3, 5), "the eight": (0, 1, 2, 3, 4, 5, 8, 11)},
+}
+DISTILLED = {"mobilenet_v3_small": 4, "efficientnet_b0": 8}  # gates folded before
+
+
+def main():
+    """Order, convert, time, print, plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", nargs="*", default=list(NETWORKS), metavar="NETWORK")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/gate_folding"))
+    parser.add_argument("--images", type=int, default=500, help="half of them to judge with")
+    parser.add_argument("--by", default="time", choices=("time", "elements"))
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--target", default=target_here(), help="what int8 is lowered for")
+    parser.add_argument("--distil", type=int, default=0, metavar="STEPS")
+    options = parser.parse_args()
+    paths = sorted((DATA / "imagenet500").glob("*.jpg"))[: options.images]
+    if not paths:
+        sys.exit(f"No images in {DATA / 'imagenet500'}: this benchmark needs them.")
+    images, labels = read(paths), np.array([int(path.stem) for path in paths])
+    for name in options.networks:
+        study = Study(name, images, labels, options)
+        text, result = study.run()
+        print(f"\n{name}\n{text}\n", flush=True)
+        write_file(options.out / f"{name}.json", json.dumps(result, indent=1))
+        write_file(options.out / f"{name}.txt", text + "\n")
+        write_file(options.out / f"{name}.png", picture(name, result))
+
+
+class Study:
+    """One network, and what is in the folder of it."""
+
+    def __init__(self, name, images, labels, options):
+        self.name, self.options = name, options
+        self.images, self.labels = images, labels
+        self.model = NETWORKS[name]()
+        self.folder = options.out / name
+        self.truth = self.answers(self.model)
+        found = keras_se.gates(self.model, images[::2])
+        self.constants = {block.name: block.constant for block in found.blocks}
+
+    def answers(self, model):
+        """The top-1 of each image that judges."""
+        return model.predict(self.images[1::2], batch_size=16, verbose=0).argmax(axis=-1)
+
+    def run(self):
+        """Return the table, and all figures as plain values."""
+        record = self.order()
+        ordered = [gate.block for gate in record.folded]
+        blocks = list(self.constants)
+        sets = {f"{count} gates": ordered[:count] for count in range(len(ordered) + 1)}
+        sets |= {n: [blocks[i] for i in places] for n, places in SETS[self.name].items()}
+        files = {name: self.file(name, names) for name, names in sets.items()}
+        timings = mobile.benchmark(
+            files, runs=self.options.runs, threads=self.options.threads, tolerance=0.3
+        )
+        rows = []
+        for name, names in sets.items():
+            answers = self.judged(name, names)
+            ratio = timings.ratio(name, "0 gates")
+            agreement, accuracy = answers["agreement"], answers["accuracy"]
+            row = {"name": name, "folded": names, "agreement": agreement, "accuracy": accuracy}
+            row |= {"median_ms": timings[name].median_ms, "ratio": ratio.to_dict()}
+            rows.append(row)
+        if self.options.distil:
+            rows.append(self.distilled(ordered[: DISTILLED[self.name]]))
+        said = [
+            (r["name"], r["folded"][-1] if r["folded"] else "", f"{100 * r['agreement']:.1f}",
+             f"{100 * r['accuracy']:.1f}", f"{r['median_ms']:.3f}" if r["median_ms"] else "",
+             "{value:.3f} [{low:.3f}, {high:.3f}]".format(**r["ratio"]) if r["ratio"] else "")
+            for r in rows
+        ]  # fmt: skip
+        header = ("folded", "the last", "agreement, %", "top-1, %", "int8 ms", "over none")
+        where = timings.conditions
+        control = f"A/A {timings.control.value:.3f}, " if timings.control else ""
+        text = f"{record}\n\n{table(header, said)}\n\n{len(self.truth)} images judged, "
+        text += f"{control}{where.cpu}, {where.threads} thread, {where.runtime} "
+        text += f"{where.runtime_version}, target {self.options.target}, {where.started}"
+        result = {"record": record.to_dict(), "rows": rows, "timings": timings.to_dict()}
+        return text, result
+
+    def order(self):
+        """Order all gates, or read in which order they were."""
+        path = self.folder / "order.json"
+        if not path.exists():
+            _, record = mobile.fold_gates(
+                self.model, self.images, 0.0, self.options.by, labels=self.labels,
+                **({"target": self.options.target} if self.options.by == "time" else {}),
+            )  # fmt: skip
+            write_file(path, record.to_json())
+        return GateFolding.from_json(path.read_text())
+
+    def file(self, name, names):
+        """The int8 file with the gates in `names` folded. Its ranges are from 32 images."""
+        path = self.folder / f"{name.strip('{}').replace(', ', '_').replace(' ', '_')}.tflite"
+        if not path.exists():
+            print(f"{self.name}: converting with {name} folded", file=sys.stderr, flush=True)
+            folded = keras_se.fold(self.model, {n: self.constants[n] for n in names})
+            made = mobile.convert(
+                folded, calibration=self.images[:64:2], target=self.options.target, correction=False
+            )
+            write_file(path, made.content)
+        return Artifact.load(path)
+
+    def judged(self, name, names):
+        """Agreement and accuracy of the float network with the gates in `names` folded."""
+        path = self.folder / "judged.json"
+        known = json.loads(path.read_text()) if path.exists() else {}
+        if name not in known:
+            folded = keras_se.fold(self.model, {n: self.constants[n] for n in names})
+            known[name] = self.compared(self.answers(folded))
+            write_file(path, json.dumps(known, indent=1))
+        return known[name]
+
+    def compared(self, answers):
+        """The shares of answers that are the model's own, and right ones."""
+        agreement = float((answers == self.truth).mean())
+        return {
+            "agreement": agreement,
+            "accuracy": float((answers == self.labels[1::2]).mean()),
+        }
+
+    def distilled(self, names):
+        """The row of the folded network after training on the whole one's answers."""
+        path = self.folder / f"distilled_{self.options.distil}.json"
+        if not path.exists():
+            folded = keras_se.fold(self.model, {n: self.constants[n] for n in names})
+            student = distil(self.model, folded, self.images[::2], self.options.distil)
+            write_file(path, json.dumps(self.compared(self.answers(student))))
+        row = {"name": f"{len(names)} gates, distilled", "folded": names, "median_ms": None}
+        return row | {"ratio": None} | json.loads(path.read_text())
+
+
+def distil(teacher, folded, images, steps, batch_size=16, learning_rate=2e-5):
+    """Train a folded network, lowered, to answer as its teacher does, without labels.
+
+    It sees random crops of `images` and of the training images of flowers12, mirrored or not.
+    """
+    import tensorflow as tf
+
+    flowers = sorted((DATA / "flowers12" / "train").rglob("*.jpg"))
+    images = np.concatenate([images, read(flowers)]) if flowers else images
+    student = mobile.lower(folded)  # without BatchNorm, whose statistics must not move
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    optimizer = keras.optimizers.Adam(rate)
+    random = np.random.default_rng(0)
+
+    @tf.function
+    def step(batch):
+        answers = tf.clip_by_value(teacher(batch, training=False), 1e-12, 1.0)
+        with tf.GradientTape() as tape:
+            own = tf.clip_by_value(student(batch, training=True), 1e-12, 1.0)
+            loss = tf.reduce_mean(tf.reduce_sum(answers * tf.math.log(answers / own), axis=-1))
+        gradients = tape.gradient(loss, student.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, student.trainable_variables, strict=True))
+        return loss
+
+    for number in range(steps):
+        chosen = images[random.integers(0, len(images), batch_size)]
+        side = np.sqrt(random.uniform(0.35, 1.0, batch_size))
+        top, left = random.uniform(0, 1 - side), random.uniform(0, 1 - side)
+        boxes = np.stack([top, left, top + side, left + side], axis=1)
+        flipped = random.random(batch_size) < 0.5
+        boxes[flipped] = boxes[flipped][:, [0, 3, 2, 1]]
+        crops = tf.image.crop_and_resize(chosen, boxes, np.arange(batch_size), images.shape[1:3])
+        loss = step(crops)
+        if number % 20 == 0:
+            print(f"distilling: step {number}, loss {float(loss):.4f}", file=sys.stderr, flush=True)
+    return student
+
+
+def picture(name, result):
+    """Draw agreement and top-1 against time over that with all gates."""
+    figure, axes = canvas.blank(8.0, 5.0)
+    rows = [row for row in result["rows"] if row["median_ms"]]
+    curve = [row for row in rows if row["name"].endswith("gates")]
+    x = [row["ratio"]["value"] for row in curve]
+    low = [row["ratio"]["value"] - row["ratio"]["low"] for row in curve]
+    high = [row["ratio"]["high"] - row["ratio"]["value"] for row in curve]
+    blue, orange, green = canvas.PALETTE[0], canvas.PALETTE[1], canvas.PALETTE[2]
+    agreement = [100 * row["agreement"] for row in curve]
+    axes.errorbar(x, agreement, xerr=[low, high], fmt="o-", color=blue, elinewidth=1, capsize=2)
+    axes.plot(x, [100 * row["accuracy"] for row in curve], "s--", color=green, markersize=4)
+    for row in curve[1:]:
+        offset = {"xytext": (3, 4), "textcoords": "offset points", "rotation": 25}
+        at = row["ratio"]["value"], 100 * row["agreement"]
+        axes.annotate(row["folded"][-1], at, fontsize=6, **offset)
+    for row in rows:
+        if row not in curve:
+            axes.plot(row["ratio"]["value"], 100 * row["agreement"], "D", color=orange)
+            at = row["ratio"]["value"], 100 * row["agreement"]
+            axes.annotate(row["name"], at, (-4, -10), textcoords="offset points", fontsize=7,
+                          ha="right", color=orange)  # fmt: skip
+    for row in result["rows"]:
+        if not row["median_ms"]:
+            axes.axhline(100 * row["agreement"], color=canvas.GREY, linewidth=1, linestyle=":")
+            axes.text(min(x), 100 * row["agreement"], row["name"], fontsize=7, color=canvas.GREY)
+    axes.invert_xaxis()
+    axes.margins(0.08)
+    axes.set_xlabel("int8 time over that with all gates (right is faster)")
+    axes.set_ylabel("agreement with the whole network (o) and top-1 (s), %")
+    axes.set_title(f"{name}: gates folded one by one", loc="left", fontsize=10)
+    axes.grid(alpha=0.25)
+    return canvas.png(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The commands gates and fold."""
+
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_se
+from tests.mobile.cli.conftest import save_noise
+
+
+def test_gates_are_shown_and_folded(folder, run, capsys):
+    model, photos = folder / "model.keras", ("--data", folder / "photos")
+    assert run("gates", model, *photos, "--images", 30, "--plot", folder / "gates.png") == 0
+    assert "7x7x8" in capsys.readouterr().out
+    assert (folder / "gates.png").read_bytes().startswith(b"\x89PNG")
+    options = ("--by", "elements", "--keep", 0.5, "--plot", folder / "fold.png")
+    record, folded = folder / "fold.json", folder / "folded.keras"
+    assert run("fold", model, folded, *photos, *options, "--export-json", record) == 0
+    assert "1 of 1 gates folded" in capsys.readouterr().out
+    assert (folder / "fold.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(record.read_text())["gates"][0]["block"] == "se"
+    layers = {type(layer).__name__ for layer in keras.saving.load_model(folded).layers}
+    assert "ChannelScale" in layers and "SqueezeExcite" not in layers
+
+
+def test_gates_by_class_of_the_folders(folder, run, capsys):
+    random = np.random.default_rng(0)
+    for part, name, number in itertools.product(("train", "test"), "ab", range(4)):
+        save_noise(folder / "classes" / part / name / f"{number}.png", random)
+    classes = ("--by-class", "--data", folder / "classes")
+    assert run("gates", folder / "model.keras", *classes) == 0
+    assert "by class" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_where_no_gate_can_go_no_file_is_written(folder, run, capsys):
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Rescaling(1 / 127.5, -1.0)(inputs)
+    x = keras_se.SqueezeExcite(name="se", min_channels=3)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, x)
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(0, 10, w.shape) for w in model.weights])
+    model.save(folder / "alive.keras")
+    options = ("--by", "elements", "--keep", 1, "--data", folder / "photos")
+    assert run("fold", folder / "alive.keras", folder / "none.keras", *options) == 1
+    said = capsys.readouterr()
+    assert "0 of 1 gates folded" in said.out and "could be folded" in said.err
+    assert not (folder / "none.keras").exists()
