@@ -28,7 +28,11 @@ def report(
     from mobile.reporting import console, files
 
     if len(results) == 1 and results[0].is_dir():
-        app.import_tensorflow()
+        if reference is not None:
+            raise ValueError(
+                f"`reference` is for results of `keras-se benchmark`. Received: {reference!r} with "
+                f"the run {results[0]}, which has its own. Leave out --reference."
+            )
         mobile.report(files.load_results(results[0]), output or results[0])
         return
     measured = files.merge(files.read(path) for path in results)
