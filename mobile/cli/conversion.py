@@ -130,6 +130,8 @@ def convert(
         output_type=output_type,
         float_layers=tuple(filter(None, float_layers.split(","))),
     )
+    if names := keras_files.class_names(model):
+        artifact = artifact.with_classes(names)
     artifact.save(output)
     console.show(str(artifact))
 
@@ -150,6 +152,7 @@ def verify(
     model_images.named(data)
     made = mobile.Artifact.load(artifact)
     keras_model = keras_files.load(model)
+    model_images.check_file(model, artifact, made.classes)
     pixels = model_images.load(keras_model, model, data, images, seed, part="test")
     console.show(str(mobile.verify(keras_model, made, pixels)))
 

@@ -28,8 +28,15 @@ def report(
     from mobile.reporting import console, files
 
     if len(results) == 1 and results[0].is_dir():
-        app.import_tensorflow()
-        mobile.report(files.load_results(results[0]), output or results[0])
+        if reference is not None:
+            raise ValueError(
+                f"`reference` is for results of `keras-se benchmark`. Received: {reference!r} with "
+                f"the run {results[0]}, which has its own. Leave out --reference."
+            )
+        run = files.load_results(results[0])
+        if any(network.gates for network in run.networks):
+            app.import_tensorflow()  # quietly: gates are read with Keras
+        mobile.report(run, output or results[0])
         return
     measured = files.merge(files.read(path) for path in results)
     _check_reference(measured, reference)

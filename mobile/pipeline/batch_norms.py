@@ -23,6 +23,8 @@ def recenter_batch_norms(model: keras.Model, images, batch: int = 32) -> None:
     import keras
 
     norms = [n for n in model.layers if isinstance(n, keras.layers.BatchNormalization)]
+    if not norms:
+        return
     for norm, (mean, variance) in zip(
         norms, _moments(model, [n.input for n in norms], images, batch), strict=True
     ):

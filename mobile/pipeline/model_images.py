@@ -109,6 +109,22 @@ def check_classes(model: keras.Model, known: tuple[str, ...], data: str, path: P
     )
 
 
+def check_file(model: Path, artifact: Path, classes: tuple[str, ...]) -> None:
+    """Raise where a .tflite names other classes than the model that it is to be compared with.
+
+    Args:
+        model: The model's file.
+        artifact: The .tflite.
+        classes: Names of its classes; none say nothing.
+    """
+    known = keras_files.class_names(model)
+    if known and classes and known != classes:
+        raise ValueError(
+            f"A .tflite is compared with the model that it was made of. Received: {artifact} of "
+            f"{_listed(classes)}, and {model} of {_listed(known)}. Pass its own model."
+        )
+
+
 def _listed(names: tuple[str, ...], count: int | None = None) -> str:
     """Say how many classes there are, and the first of their names.
 

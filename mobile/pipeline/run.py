@@ -196,6 +196,7 @@ def _quantize(model, name, images, options, store, watch) -> NetworkResult:
         "int8": int8.files[int8.kept],
         "float32": mobile.convert(model, scheme="float32"),
     }
+    kept = {scheme: file.with_classes(images.classes) for scheme, file in kept.items()}
     for scheme, artifact in kept.items():
         artifact.save(store.folder / f"{scheme}{suffix}.tflite")
     x, y = images.x_test, images.y_test

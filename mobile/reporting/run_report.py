@@ -122,12 +122,12 @@ def _verification(results):
 
 def _gates(results):
     """Yield what the gates of each network do, block by block, and what they cost."""
-    from keras_se.gate_statistics import Gates
-
     rows, pictures = [], []
     for network in results.networks:
         if network.gates is None:
             continue
+        from keras_se.gate_statistics import Gates  # with Keras, which a report else does without
+
         found = Gates.from_dict(network.gates)
         whole, cost_us = sum(block.elements for block in found.blocks), _se_us(results, network)
         for block in found.blocks:

@@ -2,7 +2,8 @@
 
 import hashlib
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -64,6 +65,7 @@ class Artifact(Record):
         partitions: Pieces that the runtime's delegate took; None if never asked.
         inputs: The input tensors.
         outputs: The output tensors.
+        classes: Names of the classes, in the order of the output; none where nobody wrote them.
     """
 
     content: bytes = field(repr=False)
@@ -73,6 +75,7 @@ class Artifact(Record):
     partitions: Count | None = None
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    classes: tuple[str, ...] = ()
 
     SUMMARY: ClassVar = ("size_bytes", "sha256")
 
@@ -98,12 +101,19 @@ class Artifact(Record):
             partitions=partitions,
             inputs=file.inputs,
             outputs=file.outputs,
+            classes=converted(said.get("classes") or (), tuple[str, ...], "classes"),
         )
 
     @classmethod
     def load(cls, path):
         """Read a .tflite file, ours or a stranger's."""
         return cls.from_content(content_of(path))
+
+    def with_classes(self, classes: Sequence[str]) -> "Artifact":
+        """Return the file with the names of its classes in its metadata, in its outputs' order."""
+        said = {**(read(self.content).metadata.get("keras_se") or {}), "classes": list(classes)}
+        content = write_metadata(self.content, "keras_se", said)
+        return replace(self, content=content, classes=tuple(classes))
 
     def save(self, path):
         """Write the .tflite file and return its path."""

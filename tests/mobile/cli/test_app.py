@@ -42,6 +42,10 @@ def test_help_of_every_command_names_every_choice_of_its_options(name, capsys, m
             assert choice in line.replace(",", " ").replace(".", " ").split()
 
 
+def test_the_presets_of_the_help_are_those_of_keras_se():
+    assert ("default", "none", *keras_se.PRESETS) == app.SE
+
+
 def test_methods_named_are_those_that_calibration_knows():
     for method in METHODS:
         assert callable(calibration._chooser(method))

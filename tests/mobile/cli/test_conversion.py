@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import mobile
 from mobile.pipeline import keras_files
 from tests.mobile.cli.conftest import save_noise
 
@@ -91,6 +92,9 @@ def test_class_names_travel_with_the_model_and_hold_for_its_images(folder, run, 
     assert run("lower", named, lowered) == 0
     assert run("quantize", lowered, aware, *own, "--epochs", 1, "--batch", 8) == 0
     assert keras_files.class_names(aware) == ("bus", "tram")
+    assert run("convert", aware, tmp_path / "int8.tflite") == 0
+    assert mobile.Artifact.load(tmp_path / "int8.tflite").classes == ("bus", "tram")
+    assert run("verify", aware, tmp_path / "int8.tflite", *own) == 0
     (tmp_path / "traffic" / "train" / "tram").rename(tmp_path / "traffic" / "train" / "rose")
     (tmp_path / "traffic" / "test" / "tram").rename(tmp_path / "traffic" / "test" / "rose")
     said = fails("sensitivity", aware, *own)

@@ -91,6 +91,15 @@ def test_what_shows_no_classes_is_taken(saved, flowers):
     assert len(model_images.load(masks, path, flowers, 5)) == 5
 
 
+def test_a_file_of_other_classes_is_not_the_models(saved, tmp_path):
+    _, path = saved(2, ("bus", "tram"))
+    artifact = tmp_path / "a.tflite"
+    model_images.check_file(path, artifact, ("bus", "tram"))
+    model_images.check_file(path, artifact, ())
+    with pytest.raises(ValueError, match=r"a.tflite of 2 classes \(tram, bus\).*\(bus, tram\)"):
+        model_images.check_file(path, artifact, ("tram", "bus"))
+
+
 def test_one_output_is_two_classes(saved, tmp_path, flowers):
     for name in ("aster", "lily"):
         (tmp_path / "two" / name).mkdir(parents=True)

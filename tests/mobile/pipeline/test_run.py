@@ -139,7 +139,8 @@ def test_int8_file_of_a_run_reads_back_and_is_fed_pixels(finished, images):
     output, results, _, _ = finished
     artifact = mobile.Artifact.load(output / "tiny" / "int8.tflite")
     model = keras_files.load(output / "tiny" / "float.keras")
-    assert keras_files.class_names(output / "tiny" / "float.keras") == images.classes
+    names = keras_files.class_names(output / "tiny" / "float.keras")
+    assert names == artifact.classes == images.classes
     agreement = mobile.verify(model, artifact, images.x_test, images.y_test)
     assert agreement.accuracy["tflite"] == results.networks[0].accuracy["int8"]
 

@@ -77,6 +77,19 @@ def test_saved_artifact_says_itself_how_to_be_fed(artifact, tmp_path):
     assert loaded.content == artifact.content
 
 
+def test_class_names_travel_in_the_file(artifact, tmp_path):
+    named = artifact.with_classes(["rose", "tulip"])
+    again = Artifact.load(named.save(tmp_path / "model.tflite"))
+    assert again.classes == named.classes == ("rose", "tulip")
+    assert again.scheme == "int8" and again.preprocessing == artifact.preprocessing
+    assert artifact.classes == ()
+    assert json.loads(named.to_json())["classes"] == ["rose", "tulip"]
+    bad = Artifact.from_content(write_metadata(artifact.content, "keras_se", {"classes": []}))
+    assert bad.classes == ()
+    with pytest.raises(ValueError, match="classes"):
+        Artifact.from_content(write_metadata(artifact.content, "keras_se", {"classes": [1]}))
+
+
 def test_strangers_file_has_no_scheme(tmp_path):
     assert Artifact.from_content(crafted()).scheme == "unknown"
 
