@@ -107,8 +107,9 @@ def _refusal(said, model, graph, function):
     """The error of a model that the converter refuses, which names the layer if that is known."""
     errors = [line for line in said.splitlines() if "error:" in line]
     reason = errors[0].rpartition("error:")[2].strip() if errors else said[-400:]
-    kinds = re.findall(r"'tf\.(\w+)' op", reason) if function is not None else []
-    names = [op.name for op in function.graph.get_operations() if op.type in kinds] if kinds else []
+    kinds = re.findall(r"'tf\.(\w+)' op", reason)
+    made = [] if function is None else function.graph.get_operations()
+    names = [op.name for op in made if op.type in kinds]
     numbers = [int(found[1]) for name in names if (found := re.search(r"\blayer\.(\d+)/", name))]
     where, advice = "", "Leave out the layer that needs it, or write it in other layers."
     if numbers:
