@@ -215,6 +215,8 @@ class _OurScheme(_tfmot.QuantizeScheme):
 def quantize(model: keras.Model, ranges):
     """A quantisation-aware `tf_keras.Model` from a lowered Keras 3 model.
 
+    Frozen layers stay so until it is saved: loaded from a file, tfmot's layers all train.
+
     Args:
         model: A lowered model.
         ranges: Point name to (low, high), for every point of its plan.
@@ -239,7 +241,10 @@ def quantize(model: keras.Model, ranges):
             kernel, bias = source.get_weights()
             for weight in layer.trainable_weights:
                 weight.assign(bias if "bias" in weight.name else kernel)
-            layer.trainable = source.trainable
+            if not source.trainable:  # tfmot's wrappers look at these lists alone
+                layer.trainable = False
+                layer._non_trainable_weights += layer._trainable_weights
+                layer._trainable_weights = []
     outputs = [  # under the model's names, which losses go by
         _L.Activation("linear", name=name)(tensor)
         for name, tensor in zip(model.output_names, quantized.outputs, strict=True)

@@ -109,3 +109,43 @@ def test_a_pipe_or_a_notebook_gets_no_progress_bar(student, lowered, images, cap
     distil(student, lowered, images, steps=2)
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"steps": 0}, "`steps` must be a whole number of at least 1. Received: steps=0"),
+        ({"steps": 1.5}, "steps=1.5"),
+        ({"minutes": 0}, "`minutes` must be above 0"),
+        ({"minutes": float("nan")}, "minutes=nan"),
+        ({"steps": 1, "batch_size": 0}, "batch_size=0"),
+        ({"steps": 1, "learning_rate": -1}, "learning_rate=-1"),
+    ],
+)
+def test_what_trains_nothing_is_refused(student, lowered, images, options, message):
+    with pytest.raises(ValueError, match=message):
+        distil(student, lowered, images, **options)
+
+
+def test_nan_is_refused_wherever_it_comes_from_and_the_model_is_left(student, lowered, images):
+    before = student.get_weights()
+    with pytest.raises(ValueError, match="NaN or infinity among 40"):
+        distil(student, lowered, np.where(images > 150, np.nan, images), steps=1)
+    broken = keras.models.clone_model(lowered)
+    broken.set_weights([weight * np.nan for weight in lowered.get_weights()])
+    with pytest.raises(ValueError, match="in layer 'stem' of model 'tiny'"):
+        distil(student, broken, images, steps=1)
+    image = keras.Input((16, 16, 3), name="image")
+    unsure = keras.Model(image, keras.ops.log(lowered(image) - 1))  # of a negative number
+    with pytest.raises(ValueError, match=r"Received: nan at step 1.*as it was"):
+        distil(student, unsure, images, steps=3)
+    assert all((a == b).all() for a, b in zip(before, student.get_weights(), strict=True))
+
+
+def test_frozen_layers_are_not_distilled(lowered, ranges, images):
+    model = quantize_aware(lowered, ranges=ranges)
+    model.get_layer("stem").trainable = False
+    stem, project = (model.get_layer(name).get_weights()[0] for name in ("stem", "project"))
+    distil(model, lowered, images, steps=2, learning_rate=0.3)
+    assert (model.get_layer("stem").get_weights()[0] == stem).all()
+    assert (model.get_layer("project").get_weights()[0] != project).any()

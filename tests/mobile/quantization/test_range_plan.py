@@ -1,6 +1,7 @@
 import keras
 import pytest
 
+from mobile.lowering import lower
 from mobile.quantization import range_plan
 
 
@@ -86,3 +87,17 @@ def test_groups_get_the_hull_of_their_members(lowered):
 def test_missing_ranges_are_named(lowered):
     with pytest.raises(ValueError, match="stem"):
         range_plan.complete(range_plan.read_plan(lowered), {})
+
+
+def test_unknown_ranges_are_named(lowered):
+    plan = range_plan.read_plan(lowered)
+    found = dict.fromkeys(plan.free, (-1.0, 1.0)) | {"stm": (0.0, 1.0)}
+    with pytest.raises(ValueError, match=r"\['stm'\] \(1 in all\). Known are rescaling, stem"):
+        range_plan.complete(plan, found)
+
+
+def test_the_plan_of_a_quantised_model_is_that_of_the_lowered(lowered, quantized):
+    assert range_plan.read_plan(quantized) == range_plan.read_plan(lower(lowered))
+    names = range_plan.lowered_names(quantized)
+    assert names["softmax"] == names["softmax_exact"] == "softmax"
+    assert names["stem_range"] == names["stem"] == "stem" and names["pad"] == "pad"

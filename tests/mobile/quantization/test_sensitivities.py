@@ -1,3 +1,5 @@
+import keras
+import numpy as np
 import pytest
 
 from mobile.quantization import quantize_aware, sensitivity
@@ -52,3 +54,23 @@ def test_against_the_float_models_own_answers_accuracy_is_agreement(lowered, ran
 def test_labels_of_another_number_are_refused(lowered, ranges, images):
     with pytest.raises(ValueError, match=r"of shape \(16,\).*shape \(3,\)"):
         sensitivity(lowered, images[:16], ranges=ranges, labels=[0, 1, 2], progress=False)
+
+
+@pytest.mark.parametrize("options", [{"ranges": {}}, {"target": "builtin"}])
+def test_what_a_quantised_model_has_already_is_refused(quantized, images, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}.*pass the float model"):
+        sensitivity(quantized, images[:4], progress=False, **options)
+
+
+def test_a_model_of_two_inputs_that_answers_yes_or_no(images):
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    photo, meta = keras.Input((16, 16, 3), name="photo"), keras.Input((2,), name="meta")
+    x = layers.Conv2D(4, 3, activation="relu", bias_initializer="normal", name="conv")(photo)
+    x = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), meta])
+    model = keras.Model([photo, meta], layers.Dense(1, bias_initializer="normal", name="yes")(x))
+    pair = [images / 255, np.random.default_rng(0).normal(size=(40, 2)).astype("float32")]
+    labels = np.asarray(model(pair))[:, 0] > 0
+    found = sensitivity(model, pair, labels=labels, progress=False)
+    assert found.images == 40 and found.float_accuracy == 1.0 and found.all_accuracy > 0.9
+    assert 0 < labels.mean() < 1 and "conv" in [cost.layer for cost in found.layers]
