@@ -338,8 +338,9 @@ def _predict(model, images, batch=64):
 def _output_order(artifact, model):
     """Where in a file the model's outputs are: by name, by the converter's numbers, or as it is."""
     said = [spec.name for spec in artifact.outputs]
-    if sorted(said) == sorted(model.output_names):
-        return [said.index(name) for name in model.output_names]
+    names = getattr(model, "output_names", None)  # a Sequential model has none
+    if names and sorted(said) == sorted(names):
+        return [said.index(name) for name in names]
     found = [re.search(r"PartitionedCall\w*:(\d+)$", name) for name in said]
     numbers = [int(match[1]) for match in found if match]
     if len(numbers) == len(said):
