@@ -249,7 +249,9 @@ class _Reader:
             for i, x in enumerate(model.inputs)
         ]
         known = {id(x): ref for x, ref in zip(sources, refs, strict=True)}
-        stand_ins = _StandIns(name="stand_ins")  # keeps them alive, so that no id is used twice
+        # They keep their tensors alive, so that no id is used twice. One for each count: Keras
+        # takes the outputs of an operation to be as many as those of its first call.
+        stand_ins: dict[int, _StandIns] = {}
         calls = itertools.count()
 
         def call(operation, *args, **kwargs):
@@ -261,7 +263,8 @@ class _Reader:
                 made = self.model(_flat(operation), read, (*path, operation.name), place)
             else:
                 made = self.operation(operation, args, kwargs, (*path, operation.name), here)
-            tensors: Any = stand_ins(sources[0], len(made))
+            stand_in = stand_ins.setdefault(len(made), _StandIns(name=f"stand_ins_{len(made)}"))
+            tensors: Any = stand_in(sources[0], len(made))
             known.update({id(x): ref for x, ref in zip(tensors, made, strict=True)})
             return tensors
 

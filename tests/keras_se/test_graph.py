@@ -124,3 +124,10 @@ def test_running_computes_each_node_and_forgets_what_nothing_reads_any_more():
     assert [count for _, count in seen] == [2, 2, 2] and seen[1][0] == "inner/dense"
     kernel, bias = model.get_weights()
     np.testing.assert_allclose(last, 2 * x @ kernel + bias + 1, rtol=1e-5)
+
+
+def test_several_outputs_of_one_operation_may_be_the_models():
+    image = keras.Input((8, 8, 4))
+    x = keras.layers.Conv2D(6, 1)(image)  # an operation with one output comes first
+    outputs = trace(keras.Model(image, keras.ops.split(x, 3, axis=-1))).outputs
+    assert [ref.shape for ref in outputs] == [(None, 8, 8, 2)] * 3
