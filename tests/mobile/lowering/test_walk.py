@@ -2,6 +2,7 @@
 
 import keras
 
+from mobile.lowering import lower
 from tests.mobile.lowering.lowered import (
     assert_equal,
     batch_norm,
@@ -91,3 +92,52 @@ def test_a_layer_used_twice_beside_one_that_has_the_next_name():
     shared, next_one = L.Conv2D(4, 1, name="dense"), L.Conv2D(4, 1, name="dense_1")
     lowered = assert_equal(model_of(lambda x: next_one(shared(shared(x)))))
     assert [layer.name for layer in lowered.layers[1:]] == ["dense", "dense_2", "dense_1"]
+
+
+def test_a_folded_convolution_trains_if_one_of_its_layers_did_and_a_constant_never():
+    def body(x):
+        x = batch_norm(conv(x, name="frozen", trainable=False), name="bn1", trainable=False)
+        x = batch_norm(conv(x, name="half", trainable=False), name="bn2")
+        x = L.AveragePooling2D(2, name="pool")(x)
+        return conv(x, name="free")
+
+    lowered = assert_equal(model_of(body))
+    trains = {x.name: bool(x.trainable_weights) for x in lowered.layers if x.weights}
+    assert trains == {"frozen": False, "half": True, "pool": False, "free": True}
+
+
+def test_outputs_are_called_as_before_and_what_had_the_name_by_its_class():
+    x = keras.Input((8, 8, 3), name="image")
+    y = L.GlobalAveragePooling2D()(conv(x, name="stem"))
+    probs = L.Dense(3, activation="softmax", name="probs")(y)
+    model = keras.Model(x, [L.Activation("hard_silu", name="more")(y), probs])
+    lowered = assert_equal(model)
+    assert lowered.output_names == ["more", "probs"]
+    assert type(lowered.get_layer("probs_conv2d")) is L.Conv2D
+    assert lower(lowered).output_names == ["more", "probs"]
+
+
+def test_the_output_of_a_sequential_model_is_called_as_its_last_layer():
+    model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(2, 1), L.ReLU(name="last")])
+    assert lower(model).output_names == ["last"]
+
+
+def test_an_output_that_is_an_input_or_another_layers_too_keeps_its_name():
+    x = keras.Input((8, 8, 4), name="image")
+    first, second = keras.ops.split(conv(x, 8, name="conv"), 2, axis=-1)
+    lowered = assert_equal(keras.Model(x, [x, first, second]))
+    assert lowered.output_names[0] == "image"
+    assert len({layer.name for layer in lowered.layers}) == len(lowered.layers)
+
+
+def test_several_inputs_are_scaled_by_convolutions_and_one_by_its_rescaling():
+    x, y = keras.Input((8, 8, 3), name="image"), keras.Input((4,), name="numbers")
+    scaled = L.Rescaling(1 / 127.5, -1.0, name="scaled")(x)
+    normal = L.Normalization(mean=[1.0, 2, 3, 4], variance=[1.0, 4, 9, 16], name="normal")(y)
+    pooled = L.GlobalAveragePooling2D()(conv(scaled, name="conv"))
+    both = keras.Model([x, y], L.Concatenate()([pooled, L.Dense(2, name="dense")(normal)]))
+    lowered = assert_equal(both)
+    assert type(lowered.get_layer("scaled")) is type(lowered.get_layer("normal"))
+    assert type(lowered.get_layer("scaled")) is L.DepthwiseConv2D
+    alone = assert_equal(keras.Model(x, pooled))
+    assert type(alone.get_layer("scaled")) is L.Rescaling
