@@ -25,6 +25,7 @@ from mobile.quantization import calibration_images, keras_engine, range_plan
 _LARGEST = 1.5
 _NOISY = 0.8  # correlation below which a channel is made smaller instead
 _ENOUGH = 0.05  # of a channel's values, to fit it by those inside the range
+_ROWS = 4096  # whose deviations, in float64, fit a processor's cache
 _MOST, _MEMORY_BYTES = 128, 256 * 10**6
 
 
@@ -95,16 +96,13 @@ def _fit(layer, seen, truth, outputs, ends):
     inside |= inside.mean(axis=0) < _ENOUGH
     count = inside.sum(axis=0)
 
-    def average(*factors):  # of their product, without the product in memory
-        terms = ",".join(["ij"] * (len(factors) + 1))
-        return np.einsum(f"{terms}->j", *factors, inside, dtype=np.float64) / count
-
-    mean, wanted = average(seen), average(truth)
-    seen, truth = seen - mean, truth - wanted
-    variance, aim = average(seen, seen), average(truth, truth)
+    mean, wanted = (
+        np.einsum("ij,ij->j", values, inside, dtype=np.float64) / count for values in (seen, truth)
+    )
+    variance, aim, product = _deviations(seen, truth, inside, mean, wanted) / count
     alive = (variance > 1e-12) & (aim > 1e-12)
     variance, aim = np.where(alive, variance, 1), np.where(alive, aim, 1)
-    correlation = np.where(alive, average(seen, truth) / np.sqrt(variance * aim), 1)
+    correlation = np.where(alive, product / np.sqrt(variance * aim), 1)
     gain = np.sqrt(aim / variance) * np.where(correlation < _NOISY, correlation, 1)
     gain = np.clip(gain, 0.0, _LARGEST).astype(np.float32)
     kernel, bias = layer.get_weights()
@@ -117,6 +115,17 @@ def _fit(layer, seen, truth, outputs, ends):
     layer.set_weights([kernel, wanted + gain * (bias - mean)])
     gain, mean, wanted = (keras.ops.cast(v, outputs.dtype) for v in (gain, mean, wanted))
     return (outputs - mean) * gain + wanted
+
+
+def _deviations(seen, truth, inside, mean, wanted):
+    """Sums of squares of both, and of their product, less their means: some rows at a time."""
+    sums = np.zeros((3, len(mean)))
+    for start in range(0, len(seen), _ROWS):
+        rows = slice(start, start + _ROWS)
+        a, b = seen[rows] - mean, truth[rows] - wanted
+        pairs = (a, a), (b, b), (a, b)
+        sums += [np.einsum("ij,ij,ij->j", *pair, inside[rows]) for pair in pairs]
+    return sums
 
 
 def _without_activations(model):
