@@ -252,7 +252,15 @@ class _Reader:
         # They keep their tensors alive, so that no id is used twice. One for each count: Keras
         # takes the outputs of an operation to be as many as those of its first call.
         stand_ins: dict[int, _StandIns] = {}
-        calls = itertools.count()
+        calls, kinds = itertools.count(), Counter()
+
+        def name_of(operation):
+            """Its name; in what was opened, where Keras counts on for ever, numbered anew."""
+            if place is None or isinstance(operation, keras.layers.Layer):
+                return operation.name
+            kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(operation).__name__).lower()
+            kinds[kind] += 1
+            return kind if kinds[kind] == 1 else f"{kind}_{kinds[kind] - 1}"
 
         def call(operation, *args, **kwargs):
             here = place or (path, next(calls))
@@ -262,7 +270,7 @@ class _Reader:
                 read = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]
                 made = self.model(_flat(operation), read, (*path, operation.name), place)
             else:
-                made = self.operation(operation, args, kwargs, (*path, operation.name), here)
+                made = self.operation(operation, args, kwargs, (*path, name_of(operation)), here)
             stand_in = stand_ins.setdefault(len(made), _StandIns(name=f"stand_ins_{len(made)}"))
             tensors: Any = stand_in(sources[0], len(made))
             known.update({id(x): ref for x, ref in zip(tensors, made, strict=True)})

@@ -131,3 +131,19 @@ def test_several_outputs_of_one_operation_may_be_the_models():
     x = keras.layers.Conv2D(6, 1)(image)  # an operation with one output comes first
     outputs = trace(keras.Model(image, keras.ops.split(x, 3, axis=-1))).outputs
     assert [ref.shape for ref in outputs] == [(None, 8, 8, 2)] * 3
+
+
+def test_a_layer_that_is_opened_reads_the_same_every_time():
+    class Twice(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.mean(x, axis=1) + keras.ops.mean(x, axis=2)
+
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, Twice(name="twice")(image))
+
+    def opener(operation, path):
+        return partial(open_layer, operation) if isinstance(operation, Twice) else None
+
+    for _ in range(2):
+        found = [node.path for node in trace(model, opener).nodes]
+        assert found == ["twice/mean", "twice/mean_1", "twice/add"]

@@ -142,3 +142,15 @@ def test_what_an_engine_carries_out_is_prepared_once(lowered, ranges, images):
     aware = quantize_aware(lowered, images, ranges=ranges)
     for a, b in zip(twin.get_weights(), aware.get_weights(), strict=True):
         assert (a == b).all()
+
+
+def test_ranges_of_one_lowering_fit_the_next(images):
+    import keras_se
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3), name="image")
+    x = L.Conv2D(8, 3, bias_initializer="normal", name="conv")(L.Rescaling(1 / 255)(image))
+    model = keras.Model(image, keras_se.SqueezeExcite(reduction=2, name="se")(x))
+    ranges = mobile.calibrate(mobile.lower(model), images, progress=False)
+    assert all(name.startswith(("rescaling", "conv", "se")) for name in ranges)
+    mobile.convert(model, ranges=ranges)  # lowered again, under the same names
