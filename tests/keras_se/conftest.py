@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_se import models
+
 
 @pytest.fixture
 def randomize():
@@ -51,3 +53,14 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip("no real images and weights at ../shared/data")
     return folder
+
+
+@pytest.fixture
+def build_v3(randomize):
+    """Return a function that builds a small V3 with random weights, batch statistics included."""
+
+    def make(seed=0, **kwargs):
+        arguments = {"input_shape": (32, 32, 3), "classes": 5, "width": 0.5} | kwargs
+        return randomize(models.build("mobilenet_v3_small", **arguments), seed)
+
+    return make

@@ -262,9 +262,3 @@ def test_reduction_above_the_channels_needs_a_least_width():
 def test_unknown_field_lists_the_known():
     with pytest.raises(ValueError, match=r"`field` must.*'se_ratio'.*Choose from 'kind', 'reduc"):
         SEConfig.from_dict({"se_ratio": 4})
-
-
-def test_unknown_name_of_the_package():
-    with pytest.raises(AttributeError, match="'keras_se' has no attribute 'nothing'"):
-        keras_se.nothing  # noqa: B018
-    assert "blocks" in dir(keras_se)

@@ -1,66 +1,12 @@
-"""What `build` takes and refuses: SE by row and block, sizes, settings; and where SE can stand."""
+"""What `build` takes and refuses; the places and the figures of a network."""
+
+import dataclasses
 
 import keras
-import numpy as np
 import pytest
 
-from keras_se import PAPER, PRESETS, SEConfig, SqueezeExcite, models
-from keras_se.models.base import resolve_se
-
-
-def small(network, **kwargs):
-    return models.build(
-        network, **{"input_shape": (48, 48, 3), "classes": 5, "width": 0.5} | kwargs
-    )
-
-
-def se_layers(model):
-    return [layer for layer in model.layers if isinstance(layer, SqueezeExcite)]
-
-
-@pytest.mark.parametrize(
-    ("se", "error", "advice"),
-    [
-        (0.25, TypeError, "keras_se.PAPER"),
-        ("papre", ValueError, "Did you mean 'paper'"),
-        ([None], ValueError, "one entry for each row of 'se_resnet18': 4, of 2, 2, 2, 2 blocks"),
-        ([16] * 4, TypeError, r"`se\[0\]` must be .* write None"),
-        (
-            [None, [PAPER], None, None],
-            ValueError,
-            r"`se\[1\]` .* each block of that row .*: 2\. Rec",
-        ),
-        ([None, None, [None, "papre"], None], ValueError, r"`se\[2\]\[1\]`.*'paper'"),
-        ([None, None, [None, [PAPER]], None], TypeError, r"`se\[2\]\[1\]`"),
-    ],
-)
-def test_bad_se_is_an_error_that_names_the_row_and_what_it_needs(se, error, advice):
-    with pytest.raises(error, match=advice):
-        small("se_resnet18", se=se)
-
-
-def test_presets_have_their_names_here_as_on_the_command_line():
-    for name, preset in PRESETS.items():
-        rows = resolve_se(models.find("se_resnet18"), name)
-        assert rows == ((preset, preset),) * 4
-    assert resolve_se(models.find("se_resnet18"), "none") == ((None, None),) * 4
-
-
-def test_a_row_may_tell_each_of_its_blocks():
-    model = small("se_resnet18", se=[None, [None, PAPER], "default", [SEConfig("sse"), "none"]])
-    assert {layer.name: type(layer).__name__ for layer in model.layers if "_se" in layer.name} == {
-        "conv3_block2_se": "SqueezeExcite",
-        "conv4_block1_se": "SqueezeExcite",
-        "conv4_block2_se": "SqueezeExcite",
-        "conv5_block1_se": "SpatialSqueezeExcite",
-    }
-
-
-def test_rows_of_one_block_take_an_entry_or_a_list_of_one():
-    rows = len(models.find("mobilenet_v3_small").rows)
-    plain, listed = ([PAPER] * rows, [[PAPER]] * rows)
-    network = models.find("mobilenet_v3_small")
-    assert resolve_se(network, plain) == resolve_se(network, listed) == ((PAPER,),) * rows
+from keras_se import SEConfig, models
+from tests.keras_se.models.small import se_layers, small
 
 
 @pytest.mark.parametrize(
@@ -129,27 +75,15 @@ def test_channels_first_is_refused_in_one_sentence(channels_first, name):
         small(name)
 
 
-def test_preprocessing_takes_pixels_to_what_the_network_expects():
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 3)).astype("float32")
-    with_it = small("mobilenet_v3_small")
-    without = small("mobilenet_v3_small", preprocessing=False)
-    other = small("mobilenet_v3_small", preprocessing=((1 / 255,) * 3, (-0.5, -0.5, -0.5)))
-    without.set_weights(with_it.get_weights())
-    other.set_weights(with_it.get_weights())
-    assert without.layers[1].name == "conv_conv"
-    np.testing.assert_allclose(with_it(pixels), without(pixels / 127.5 - 1), atol=1e-5)
-    np.testing.assert_allclose(other(pixels), without(pixels / 255 - 0.5), atol=1e-5)
+def test_features_come_one_a_resolution():
+    model = small("mobilenet_v3_large", features_only=True, input_shape=(64, 64, 3))
+    assert [shape[1] for shape in model.output_shape] == [32, 16, 8, 4, 2]
 
 
-@pytest.mark.parametrize("channels", [1, 5])
-def test_images_without_three_channels_get_the_mean_of_the_colours_constants(channels):
-    model = models.build("efficientnet_b0", input_shape=(32, 32, channels), width=0.25)
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, channels)).astype("float32")
-    # ImageNet's colours have means 0.485, 0.456, 0.406 and deviations 0.229, 0.224, 0.225
-    scale = np.mean([1 / 0.229, 1 / 0.224, 1 / 0.225]) / 255
-    offset = -np.mean([0.485 / 0.229, 0.456 / 0.224, 0.406 / 0.225])
-    found = keras.Model(model.input, model.get_layer("rescaling").output)(pixels)
-    np.testing.assert_allclose(found, pixels * scale + offset, rtol=1e-5, atol=1e-6)
+def test_networks_do_not_depend_on_each_others_arguments():
+    small("mobilenet_v3_small", padding="symmetric", se=None)
+    assert models.find("mobilenet_v3_small").settings["padding"] == "same"
+    assert se_layers(small("mobilenet_v3_small"))
 
 
 def test_places_are_the_blocks_of_the_tables():
@@ -193,3 +127,31 @@ def test_se_at_one_place_is_the_layer_that_the_place_names(name):
             model = models.build(name, se, input_shape=(64, 64, 3), include_top=False, **encoder)
             (layer,) = se_layers(model)
             assert (layer.name, layer.output.shape[-1]) == (place.layer, channels)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mobilenet_v1", "mobilenet_v3_small"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in models.names()
+            if name not in ("mobilenet_v1", "mobilenet_v3_small")
+        ),
+    ],
+)
+def test_the_table_of_figures_is_what_counting_gives(name):
+    assert models.describe(name) == models.count(name)
+
+
+def test_a_network_of_ones_own_is_counted_rather_than_looked_up():
+    network = models.find("mobilenet_v3_small")
+    shorter = dataclasses.replace(network, rows=network.rows[:3])
+    assert models.describe(shorter).params < models.describe(network).params
+
+
+def test_description_is_what_papers_print():
+    described = models.describe("mobilenet_v3_small")
+    assert described.params == 2_542_856  # keras.applications' and torchvision's
+    assert 0.18 < described.se_params_share < 0.19
+    assert described.to_dict()["source"].startswith("arXiv:1905.02244")
