@@ -41,6 +41,10 @@ def agreement(model, images, names):
     return np.mean(answers[0] == answers[1])
 
 
+def least(share, images=250):
+    return share - 2.5 * (share * (1 - share) / images) ** 0.5
+
+
 def test_mobilenet_v3_small_keeps_its_answers_without_its_first_and_seventh_gate(images):
     network = keras.applications.MobileNetV3Small(
         input_shape=(224, 224, 3), weights=None, include_preprocessing=False
@@ -54,11 +58,12 @@ def test_mobilenet_v3_small_keeps_its_answers_without_its_first_and_seventh_gate
 
 
 def test_efficientnet_b0_keeps_its_answers_without_half_of_its_gates(images):
+    """Agreement measured on 450 and 300 other images, less 2.5 deviations of 250 images' share."""
     network = keras.applications.EfficientNetB0(weights=None)
     network = keras.Model(network.get_layer("stem_conv_pad").input, network.output)
     mean, deviation = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
     model = with_pixels(network, "efficientnet_b0", mean, deviation)
     blocks = [f"block{name}" for name in ("2a", "3a", "4a")]
-    assert agreement(model, images, blocks) >= 0.98
+    assert agreement(model, images, blocks) >= least(0.984)
     blocks += [f"block{name}" for name in ("1a", "2b", "3b", "4c", "6a")]
-    assert agreement(model, images, blocks) >= 0.95
+    assert agreement(model, images, blocks) >= least(0.953)
