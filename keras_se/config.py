@@ -38,7 +38,9 @@ class SEConfig:
 
     Args:
         kind: `"cse"` (gate per channel), `"sse"` (gate per position), `"scse"` (both) or
-            `"static"` (gate per channel, learned rather than read from the input).
+            `"static"` (gate per channel, learned rather than read from the input). Lowering folds
+            static gates into the convolutions beside them; of `"post"` and `"identity"`, whose
+            scaled tensor is read twice, one multiplication a block may stay.
         reduction: Input channels over squeezed width, at least 1. Need not be an integer.
         min_channels: Least squeezed width. 0 for none: then fewer channels than `reduction`
             are an error.
