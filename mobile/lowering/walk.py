@@ -27,6 +27,7 @@ from mobile.lowering.kernel_math import (
 from mobile.lowering.registry import opener, rule_for
 from mobile.lowering.targets import Target
 from mobile.lowering.values import Concat, Linear, Pad, Preprocess, Value
+from mobile.lowering.whole_numbers import is_whole, stays_whole
 
 _L = keras.layers
 
@@ -50,7 +51,7 @@ class Lowering:
         self._own = {node.name for node in graph.nodes}
         self._several = len(graph.inputs) > 1
         inputs: list[Any] = [
-            keras.Input(batch_shape=(None, *x.spec.shape[1:]), dtype=x.spec.dtype, name=x.name)
+            keras.Input(batch_shape=(None, *x.spec.shape[1:]), dtype="float32", name=x.name)
             for x in graph.inputs
         ]
         self._layer_of = {id(x): x.name for x in inputs}
@@ -58,7 +59,10 @@ class Lowering:
             ref: Value(pending=Preprocess(x), single=uses[ref] == 1)
             for ref, x in zip(graph.inputs, inputs, strict=True)
         }
+        whole = {ref for ref in graph.inputs if is_whole(ref)}
         for node in graph.nodes:
+            if whole.intersection(node.inputs) and stays_whole(node):
+                whole.update(node.outputs)
             self._trains = _trains(node)
             args, kwargs = self._given(node, values)
             outputs = rule_for(node.operation).apply(self, node, *args, **kwargs)
