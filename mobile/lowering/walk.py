@@ -214,11 +214,15 @@ class Lowering:
         t = self.tensor(v)
         if np.any(np.asarray(v.scale) != 1):
             name = f"{self._layer_of[id(t)]}_scale"
-            if np.ndim(v.scale) == 0 or np.ptp(v.scale) == 0:
+            # A Rescaling on an input would be taken for preprocessing, whoever else reads that.
+            of_input = self._layer_of[id(t)] not in self._layers and len(t.shape) in (2, 4)
+            if not of_input and (np.ndim(v.scale) == 0 or np.ptp(v.scale) == 0):
                 t = self.emit(_L.Rescaling, t, name=name, scale=float(np.ravel(v.scale)[0]))
             else:
                 ones = self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name, trains=False)
                 t = self.tensor(ones)
+                if ones.flat and not v.flat:  # a vector became an image of one pixel
+                    t = self.emit(_L.Reshape, t, name=f"{name}_flat", target_shape=t.shape[-1:])
             v.tensor, v.scale = t, 1.0
         return t
 
