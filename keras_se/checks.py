@@ -50,6 +50,17 @@ def check_known(
         )
 
 
+def check_arguments(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise TypeError unless every argument that is `given` by name is `known`."""
+    known = [name for name in known if name not in ("self", "x", "kwargs", "options")]
+    for name in given:
+        if name not in known:
+            raise TypeError(
+                f"Every argument must be one that {function} takes. Received: {name}. "
+                f"{choices(name, known)}"
+            )
+
+
 def check_count(argument: str, value: Any, least: int, advice: str, where: str = "") -> None:
     """Raise unless `value` is an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -61,6 +72,22 @@ def check_count(argument: str, value: Any, least: int, advice: str, where: str =
         raise ValueError(
             f"`{argument}` must be at least {least}. "
             f"Received: {argument}={value!r}{where}. {advice}"
+        )
+
+
+def check_side(argument: str, value: Any, advice: str, where: str = "") -> None:
+    """Raise unless `value` is an integer of at least 1, or a pair of such."""
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    for side in value if is_pair else (value,):
+        check_count(argument, side, 1, advice, where)
+
+
+def check_name(name: Any) -> None:
+    """Raise TypeError unless `name` can begin the names of layers."""
+    if not isinstance(name, str) or not name:
+        raise TypeError(
+            f"`name` must be what the names of the layers begin with. Received: name={name!r} of "
+            f"type {type(name).__name__}. Pass a word such as 'stage1_block1'."
         )
 
 

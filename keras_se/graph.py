@@ -117,14 +117,23 @@ def trace(
     [('conv', (None, 6, 6, 4))]
     """
     check_functional(model)
-    # An unnamed Input has a tensor of another name than its layer.
-    entrances = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
-    names = {id(layer.output): layer.name for layer in entrances}
-    graph = Graph(
-        [Ref(names.get(id(x), x.name), keras.KerasTensor(x.shape, x.dtype)) for x in model.inputs]
-    )
+    inputs = zip(input_names(model), model.inputs, strict=True)
+    graph = Graph([Ref(name, keras.KerasTensor(x.shape, x.dtype)) for name, x in inputs])
     graph.outputs = _Reader(opener, closed, graph.nodes).model(_flat(model), graph.inputs)
     return graph
+
+
+def input_names(model: keras.Model) -> list[str]:
+    """The names of a model's inputs, in its order.
+
+    They are those of its input layers: the tensor of an unnamed one is called after how many
+    tensors there were before it, which another process does not know.
+    """
+    if isinstance(model, keras.Sequential):  # whose `layers` leave the input out
+        model = _flat(model)
+    entrances = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
+    names = {id(layer.output): layer.name for layer in entrances}
+    return [names.get(id(tensor), tensor.name) for tensor in model.inputs]
 
 
 def check_functional(model: keras.Model) -> None:
@@ -317,16 +326,21 @@ class _Reader:
             outputs = keras.tree.flatten(function(*args, **kwargs))
             opened = keras.Model(inputs, outputs, name=f"{operation.name}_opened")
         except Exception as error:
-            kind = type(operation).__name__
+            kind, reason = type(operation).__name__, _reason(error)
             raise TypeError(
                 f"Layer {'/'.join(path)!r} of class {kind} must be readable as Keras layers and "
-                f"operations. Reading it failed with {type(error).__name__}: {_reason(error)} "
-                f"{_remedy(operation)}"
+                f"operations. Reading it failed with {type(error).__name__}: {reason} "
+                f"{_remedy(operation, reason)}"
             ) from error
         return self.model(opened, refs, path, place)
 
 
-def _remedy(layer):
+def _remedy(layer, reason):
+    if "convert it to a NumPy array" in reason:
+        return (
+            "Use functions of keras.ops for those of numpy, and write a constant of numpy behind "
+            "the tensor: `x * constant`, not `constant * x`."
+        )
     if isinstance(layer, keras.layers.Lambda):
         return (
             "Write its function in keras.ops, which can be read, or write a layer of its own and "

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_se.graph import check_functional, twin
+from keras_se.graph import check_functional, input_names, twin
 
 
 def rebuild(
@@ -61,14 +61,11 @@ class _Copier:
     def model(self, model, path):
         """A copy of `model`, which is nested as `path` says."""
         model = _functional(model)
-        # An unnamed Input has a tensor of another name than its layer.
-        entrances = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
-        names = {id(layer.output): layer.name for layer in entrances}
+        names = {id(x): name for x, name in zip(model.inputs, input_names(model), strict=True)}
 
         def new_input(tensor):
             shape = (self.batch, *tensor.shape[1:]) if self.batch else tensor.shape
-            name = names.get(id(tensor), tensor.name)
-            return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=name)
+            return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=names[id(tensor)])
 
         inputs = keras.tree.map_structure(new_input, model.input)
         flat: Any = keras.tree.flatten(inputs)

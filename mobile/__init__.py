@@ -7,7 +7,8 @@ Every function is imported when it is first used, so `import mobile` costs nothi
 'mobile.benchmarking.benchmark'
 
 A model with layers of this package, such as a quantisation-aware one, comes back with
-`mobile.load("qat.keras")`: `keras.models.load_model` does not know them until they are imported.
+`mobile.load("qat.keras")`. `keras.models.load_model` knows them too if Keras was imported before
+`mobile`, or once a function of `mobile` was named.
 """
 
 import difflib
@@ -89,8 +90,7 @@ _ROOMS += ("quantization", "reporting", "tflite", "tuning")
 def __getattr__(name: str):
     if name in _HOMES:
         found = getattr(importlib.import_module(f"mobile.{_HOMES[name]}"), name)
-        if "keras" in sys.modules:  # so that a saved model loads, whichever part came first
-            importlib.import_module("mobile.quantization.keras_engine")
+        _tell_keras()
         return found
     if name in _ROOMS:
         return importlib.import_module(f"mobile.{name}")
@@ -103,3 +103,12 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES, *_ROOMS})
+
+
+def _tell_keras():
+    """Let Keras know our layers, so that a saved model loads, whichever part came first."""
+    if "keras" in sys.modules:
+        importlib.import_module("mobile.quantization.keras_engine")
+
+
+_tell_keras()

@@ -1,19 +1,24 @@
 """What blocks are made of: convolution with BatchNorm and activation, pooling, SE."""
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec
 
 import keras
 from keras import layers
 
 from keras_se.checks import (
     check_activation,
+    check_arguments,
     check_count,
     check_flag,
     check_initializer,
     check_known,
+    check_name,
     check_number,
+    check_side,
 )
 from keras_se.config import SEConfig
 
@@ -21,7 +26,36 @@ Tensor = Any  # symbolic, or of any backend
 Initializer = Any  # what keras.initializers.get takes
 Activation = str | Callable | None
 
+P = ParamSpec("P")
+
 PADDINGS = ("same", "valid", "symmetric")
+
+
+def block(*parts: Callable) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
+    """Decorate a block: its name and the names of its arguments are checked before it begins.
+
+    Args:
+        *parts: The functions that its `options` go to.
+    """
+    keywords = [
+        {k for k, p in inspect.signature(part).parameters.items() if p.kind == p.KEYWORD_ONLY}
+        for part in parts
+    ]
+    options = set.intersection(*keywords) - {"activation", "se"} if keywords else set()
+
+    def decorate(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+        known = [*inspect.signature(function).parameters, *sorted(options)]
+
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+            check_arguments(function.__name__, (k for k in kwargs if k != "x"), known)
+            if "name" in kwargs:
+                check_name(kwargs["name"])
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 def check_place(se: Any, places: Sequence[str], name: str) -> None:
@@ -40,6 +74,7 @@ def check_place(se: Any, places: Sequence[str], name: str) -> None:
         )
 
 
+@block()
 def squeeze_excite(x: Tensor, se: SEConfig | None, *, name: str) -> Tensor:
     """Rescale `x` by the layer of an `SEConfig`, called `name`; None leaves `x` as it is.
 
@@ -59,6 +94,7 @@ def squeeze_excite(x: Tensor, se: SEConfig | None, *, name: str) -> Tensor:
     return x if se is None else se.layer(name=name)(x)
 
 
+@block()
 def conv_bn(
     x: Tensor,
     filters: int,
@@ -115,8 +151,12 @@ def conv_bn(
     """
     where = f" in block {name!r}"
     check_count("filters", filters, 1, "It is the number of output channels.", where)
+    check_count("groups", groups, 1, "For one group, leave it out.", where)
     check_initializer("kernel_initializer", kernel_initializer, where)
     check_flag("use_bias", use_bias, where)
+    check_side("kernel_size", kernel_size, "3 is usual.", where)
+    check_count("strides", strides, 1, "For no step, leave it out.", where)
+    check_count("dilation", dilation, 1, "For no gaps, leave it out.", where)
     x, padding = _pad(x, kernel_size, strides, padding, name)
     x = layers.Conv2D(
         filters,
@@ -133,6 +173,7 @@ def conv_bn(
     return squeeze_excite(x, se, name=f"{name}_se")
 
 
+@block()
 def depthwise_bn(
     x: Tensor,
     kernel_size: int | tuple[int, int] = 3,
@@ -159,6 +200,9 @@ def depthwise_bn(
     where = f" in block {name!r}"
     check_initializer("kernel_initializer", kernel_initializer, where)
     check_flag("use_bias", use_bias, where)
+    check_side("kernel_size", kernel_size, "3 is usual.", where)
+    check_count("strides", strides, 1, "For no step, leave it out.", where)
+    check_count("dilation", dilation, 1, "For no gaps, leave it out.", where)
     x, padding = _pad(x, kernel_size, strides, padding, name)
     x = layers.DepthwiseConv2D(
         kernel_size,
@@ -173,6 +217,7 @@ def depthwise_bn(
     return squeeze_excite(x, se, name=f"{name}_se")
 
 
+@block()
 def pool(
     x: Tensor,
     size: int = 3,
@@ -199,6 +244,8 @@ def pool(
         ValueError: `kind` or `padding` is not known.
     """
     where = f" in layer {name!r}"
+    check_count("size", size, 1, "3 is usual.", where)
+    check_count("strides", strides, 1, "2 halves the size.", where)
     check_known("kind", kind, ("max", "avg"), where=where)
     check_known("padding", padding, ("same", "valid"), where=where)
     cls = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D

@@ -8,6 +8,7 @@ from keras import layers
 from keras_se.blocks.parts import (
     Activation,
     Tensor,
+    block,
     channel_axis,
     conv_bn,
     depthwise_bn,
@@ -18,6 +19,7 @@ from keras_se.checks import check_count, check_known
 from keras_se.config import SEConfig
 
 
+@block(conv_bn, depthwise_bn)
 def separable_block(
     x: Tensor,
     filters: int,
@@ -56,6 +58,7 @@ def separable_block(
     return squeeze_excite(x, se, name=f"{name}_se")
 
 
+@block(conv_bn)
 def vgg_block(
     x: Tensor,
     filters: int,
@@ -93,6 +96,7 @@ def vgg_block(
     return pool(x, 2, 2, padding="valid", name=f"{name}_pool")
 
 
+@block()
 def inception_module(
     x: Tensor,
     branches: Sequence[Sequence[Callable[..., Tensor]]],
@@ -147,6 +151,7 @@ def inception_module(
     return squeeze_excite(y, se, name=f"{name}_se")
 
 
+@block(conv_bn)
 def unet_decoder(
     x: Tensor,
     skip: Tensor | None,

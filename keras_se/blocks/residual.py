@@ -7,6 +7,7 @@ from keras import layers
 from keras_se.blocks.parts import (
     Activation,
     Tensor,
+    block,
     channel_axis,
     check_place,
     conv_bn,
@@ -20,6 +21,7 @@ PLACES = ("standard", "pre", "post", "identity", "conv3x3")
 INVERTED_PLACES = ("standard", "expanded", "projected", "pre", "post", "identity")
 
 
+@block(conv_bn)
 def basic_block(
     x: Tensor,
     filters: int,
@@ -65,6 +67,7 @@ def basic_block(
     return _add(place("identity", shortcut), y, activation, place, name)
 
 
+@block(conv_bn)
 def bottleneck_block(
     x: Tensor,
     filters: int,
@@ -113,6 +116,8 @@ def bottleneck_block(
     """
     where = f" in block {name!r}"
     check_flag("stride_in_first", stride_in_first, where)
+    check_count("shortcut_kernel", shortcut_kernel, 1, "SENet-154 has 3, others 1.", where)
+    check_count("filters", filters, 4, "It is the number of output channels.", where)
     width = _width("width", width, filters // 4, where)
     first_width = _width("first_width", first_width, width, where)
     first, second = (strides, 1) if stride_in_first else (1, strides)
@@ -129,6 +134,7 @@ def bottleneck_block(
     return _add(place("identity", shortcut), y, activation, place, name)
 
 
+@block(conv_bn, depthwise_bn)
 def inverted_residual(
     x: Tensor,
     filters: int,
@@ -202,6 +208,7 @@ def inverted_residual(
     return _add(place("identity", x), y, None, place, name)
 
 
+@block(conv_bn, depthwise_bn)
 def shuffle_unit(
     x: Tensor,
     filters: int,
@@ -249,6 +256,7 @@ def shuffle_unit(
             f"`strides` of a shuffle unit must be 1 or 2. Received: strides={strides!r}{where}. "
             f"For a larger step, use several units."
         )
+    check_count("filters", filters, 4, "It is the number of output channels.", where)
     width = _width("width", width, filters // 4, where)
     branch_filters = filters if strides == 1 else filters - x.shape[channel_axis()]
     place = _Placer(se, name, PLACES)
@@ -267,6 +275,7 @@ def shuffle_unit(
     return place("post", layers.Activation("relu", name=f"{name}_out")(y))
 
 
+@block()
 def shuffle_channels(x: Tensor, groups: int, *, name: str) -> Tensor:
     """Deal the channels of each group out to all groups: (g, n) becomes (n, g).
 

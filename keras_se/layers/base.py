@@ -1,11 +1,12 @@
 """What the layers share: checks, shapes, dtypes, configuration."""
 
+import inspect
 from typing import Any, ClassVar, Self
 
 import keras
 from keras import ops
 
-from keras_se.checks import check_initializer, check_regularizer
+from keras_se.checks import check_arguments, check_initializer, check_regularizer
 from keras_se.config import SEConfig, from_plain, to_plain
 
 Tensor = Any  # of any backend, or symbolic
@@ -31,7 +32,15 @@ class ChannelLayer(keras.layers.Layer):
         return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, *, data_format: str | None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        try:
+            super().__init__(**kwargs)
+        except ValueError as error:
+            if not str(error).startswith("Unrecognized keyword"):
+                raise
+            kinds = (type(self), keras.Layer)
+            known = [k for x in kinds for k in inspect.signature(x.__init__).parameters]
+            check_arguments(type(self).__name__, kwargs, known)
+            raise
         if data_format not in (None, "channels_last", "channels_first"):
             raise ValueError(
                 f"`data_format` must be None, 'channels_last' or 'channels_first'. Received: "

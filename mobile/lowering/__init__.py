@@ -30,7 +30,7 @@ def lower(model: keras.Model, target: str | Target = "xnnpack") -> keras.Model:
 
     Returns:
         A functional `keras.Model` with the same inputs and outputs, for inference: layers that
-        act in training only are gone.
+        act in training only are gone. All of them are float32, whole numbers such as uint8 too.
 
     Raises:
         TypeError: The model is not functional, or a layer can be neither lowered nor read.

@@ -27,6 +27,7 @@ from mobile.lowering.kernel_math import (
 from mobile.lowering.registry import opener, rule_for
 from mobile.lowering.targets import Target
 from mobile.lowering.values import Concat, Linear, Pad, Preprocess, Value
+from mobile.lowering.whole_numbers import is_whole, stays_whole
 
 _L = keras.layers
 
@@ -50,7 +51,7 @@ class Lowering:
         self._own = {node.name for node in graph.nodes}
         self._several = len(graph.inputs) > 1
         inputs: list[Any] = [
-            keras.Input(batch_shape=(None, *x.spec.shape[1:]), dtype=x.spec.dtype, name=x.name)
+            keras.Input(batch_shape=(None, *x.spec.shape[1:]), dtype="float32", name=x.name)
             for x in graph.inputs
         ]
         self._layer_of = {id(x): x.name for x in inputs}
@@ -58,7 +59,10 @@ class Lowering:
             ref: Value(pending=Preprocess(x), single=uses[ref] == 1)
             for ref, x in zip(graph.inputs, inputs, strict=True)
         }
+        whole = {ref for ref in graph.inputs if is_whole(ref)}
         for node in graph.nodes:
+            if whole.intersection(node.inputs) and stays_whole(node):
+                whole.update(node.outputs)
             self._trains = _trains(node)
             args, kwargs = self._given(node, values)
             outputs = rule_for(node.operation).apply(self, node, *args, **kwargs)
@@ -210,11 +214,15 @@ class Lowering:
         t = self.tensor(v)
         if np.any(np.asarray(v.scale) != 1):
             name = f"{self._layer_of[id(t)]}_scale"
-            if np.ndim(v.scale) == 0 or np.ptp(v.scale) == 0:
+            # A Rescaling on an input would be taken for preprocessing, whoever else reads that.
+            of_input = self._layer_of[id(t)] not in self._layers and len(t.shape) in (2, 4)
+            if not of_input and (np.ndim(v.scale) == 0 or np.ptp(v.scale) == 0):
                 t = self.emit(_L.Rescaling, t, name=name, scale=float(np.ravel(v.scale)[0]))
             else:
                 ones = self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name, trains=False)
                 t = self.tensor(ones)
+                if ones.flat and not v.flat:  # a vector became an image of one pixel
+                    t = self.emit(_L.Reshape, t, name=f"{name}_flat", target_shape=t.shape[-1:])
             v.tensor, v.scale = t, 1.0
         return t
 

@@ -12,7 +12,7 @@ from mobile.benchmarking.timings import Timings
 from mobile.pipeline import int8_files, training
 from mobile.pipeline import options as options_room
 from mobile.pipeline.keras_files import load, save
-from mobile.pipeline.run_folder import Store
+from mobile.pipeline.run_folder import Store, folder_of
 from mobile.progress import Silence
 from mobile.reporting import console, report, run_report
 from mobile.reporting.results import NetworkResult, Results
@@ -66,7 +66,7 @@ def run(
     )
     for remark in images.remarks:
         progress.note(remark)
-    store = Store(Path(output) / (name or images.name), chosen, overwrite, resume)
+    store = Store(folder_of(output, name or images.name), chosen, overwrite, resume)
     _start("mobile", images, chosen, count=2)  # raises now what training would find in minutes
     with store:
         networks = tuple(_network(each, images, chosen, store, progress) for each in NETWORKS)

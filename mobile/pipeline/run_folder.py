@@ -14,6 +14,7 @@ from mobile.record import write_file
 
 STATE = "state.json"
 RESULTS = "results.json"
+_LONGEST = 200  # bytes; file systems take 255, and endings come behind
 
 
 class Store:
@@ -145,6 +146,22 @@ class Store:
         return state
 
 
+def folder_of(output: str | Path, name: str) -> Path:
+    """The folder of a run of that name.
+
+    Raises:
+        ValueError: The name is not that of one folder in `output`.
+    """
+    is_one = isinstance(name, str) and name == Path(name).name != "" and "\0" not in name
+    if not is_one or name == ".." or len(os.fsencode(name)) > _LONGEST:
+        shown = repr(name) if len(repr(name)) < 60 else f"{repr(name)[:60]}..."
+        raise ValueError(
+            f"`name` must be that of one folder, at most {_LONGEST} bytes long. Received: "
+            f"name={shown}. Pass another one, and --output for its place."
+        )
+    return Path(output) / name
+
+
 def _check_final(folder: Path, overwrite: bool) -> None:
     """Raise unless a run may get that folder: there is none, or it is a run to be replaced."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
@@ -179,7 +196,8 @@ def _state(folder: Path) -> dict | None:
     if not folder.is_symlink() and not folder.exists():
         return None
     state = None if folder.is_symlink() else _read(folder / STATE)
-    if isinstance(state, dict) and {"options", "stages", "seconds"} <= set(state):
+    parts = ("options", "stages", "seconds")
+    if isinstance(state, dict) and all(isinstance(state.get(part), dict) for part in parts):
         return state
     if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         return None

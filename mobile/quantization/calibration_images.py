@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import keras
 import numpy as np
 
+from keras_se.graph import input_names
 from mobile.quantization.range_plan import WEIGHTED
 
 _FEW = 10
@@ -142,14 +143,6 @@ def _scales_pixels(layer, tensor):
     if not alone or layer.kernel_size != (1, 1) or layer.input is not tensor:
         return False
     return np.abs(layer.get_weights()[0]).max() < _SCALES
-
-
-def input_names(model: keras.Model) -> list[str]:
-    """The names of a model's inputs, in its order."""
-    # An unnamed Input has a tensor of another name than its layer.
-    entrances = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
-    names = {id(layer.output): layer.name for layer in entrances}
-    return [names.get(id(tensor), tensor.name) for tensor in model.inputs]
 
 
 def columns(images, names: Sequence[str]) -> list[np.ndarray] | None:

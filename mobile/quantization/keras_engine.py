@@ -273,7 +273,8 @@ class _Names:
 
     def __init__(self, model, plan, float_layers):
         self._taken = {layer.name for layer in model.layers}
-        self._outputs = set(model.output_names) & set(plan.points) - set(float_layers)
+        outputs = set(model.output_names) - set(plan.inputs)
+        self._outputs = outputs & set(plan.points) - set(float_layers)
 
     def outer(self, name) -> str:
         """That of the fake quantisation behind a layer."""

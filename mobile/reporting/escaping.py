@@ -7,7 +7,12 @@ from mobile.record import printable
 
 __all__ = ["breakable", "for_csv", "for_html", "for_markdown", "for_picture", "printable"]
 
-_MARKDOWN = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {c: f"\\{c}" for c in "|`$"})
+_MARKDOWN = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {c: f"\\{c}" for c in "|`$*~"})
+
+
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the last four as wide as a Chinese character
+_LINE_ENDS = ("\t", "\r", "\n")
+_UNSEEN = " \u00a0\u200b\ufeff"  # spaces that some programs leave out
 
 
 def for_markdown(text: str) -> str:
@@ -17,7 +22,8 @@ def for_markdown(text: str) -> str:
     a\|b &lt;script&gt; [x\](http://y) [0.9, 1.1]
     """
     text = printable(" ".join(text.split("\n"))).replace("\\", "\\\\").translate(_MARKDOWN)
-    return re.sub(r"\](?=[(\[:])", r"\\]", text)  # only then would it be a link
+    text = re.sub(r"\](?=[(\[:])", r"\\]", text)  # only then would it be a link
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # only then would it stress a word
 
 
 def for_csv(value: Any) -> Any:
@@ -31,7 +37,8 @@ def for_csv(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    return printable(f"'{value}" if value.startswith(tuple("=+-@\t\r\n")) else value)
+    computes = value.startswith(_LINE_ENDS) or value.lstrip(_UNSEEN).startswith(_FORMULA)
+    return printable(f"'{value}" if computes else value)
 
 
 def for_html(value: Any) -> Any:

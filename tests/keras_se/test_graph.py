@@ -111,6 +111,18 @@ def test_what_cannot_be_read_is_named_with_the_reason_at_the_bottom():
         trace(keras.Model(image, part(image)), lambda operation, path: open_wrapped)
 
 
+def test_what_numpy_cannot_take_is_told_how_to_write_it():
+    class Scaled(keras.layers.Layer):
+        def call(self, x):
+            return np.sqrt(2.0) * x
+
+    image = keras.Input((4,))
+    layer = Scaled(name="scaled")
+    expected = r"'scaled' of class Scaled .* Use functions of keras.ops .* `x \* constant`"
+    with pytest.raises(TypeError, match=expected):
+        trace(keras.Model(image, layer(image)), lambda *_: partial(open_layer, layer))
+
+
 def test_running_computes_each_node_and_forgets_what_nothing_reads_any_more():
     image = keras.Input((4,))
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense")], name="inner")

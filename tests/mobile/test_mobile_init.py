@@ -61,6 +61,14 @@ def test_loading_a_model_knows_every_layer_though_nothing_else_was_imported(quan
     assert mobile.load is keras_files.load
 
 
+@pytest.mark.parametrize("before", ["import keras, mobile", "import mobile, keras; mobile.lower"])
+def test_keras_loads_a_model_with_our_layers_once_both_are_imported(quantized, tmp_path, before):
+    path = str(keras_files.save(quantized, tmp_path / "qat.keras"))
+    code = f"{before}; print(type(keras.models.load_model({path!r}).layers[-1]).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "FakeQuantize"
+
+
 def test_rooms_with_heavy_insides_import_without_keras():
     """As --help needs: what they offer comes when it is asked for."""
     code = (

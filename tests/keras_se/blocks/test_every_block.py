@@ -112,6 +112,48 @@ def test_only_the_channels_go_without_a_name(block):
         block(keras.Input((6, 6, 8)), 8, 2, name="b")
 
 
+@pytest.mark.parametrize("name", [None, "", 3, ["b"]])
+@pytest.mark.parametrize("block", ALL, ids=IDS)
+def test_a_name_that_is_no_word_is_refused(block, name):
+    with pytest.raises(TypeError, match="`name` must be what the names of the layers begin with"):
+        block(keras.Input((6, 6, 8)), name=name)
+
+
+@pytest.mark.parametrize("block", ALL, ids=IDS)
+def test_an_argument_that_a_block_does_not_have_gets_the_nearest(block):
+    name = block.func.__name__
+    with pytest.raises(TypeError, match=rf"{name} takes\. Received: sse\. Did you mean 'se'"):
+        block(keras.Input((6, 6, 8)), sse=None, name="b")
+
+
+@pytest.mark.parametrize(
+    ("block", "argument"),
+    [
+        (blocks.conv_bn, "filters"),
+        (blocks.conv_bn, "kernel_size"),
+        (blocks.conv_bn, "strides"),
+        (blocks.conv_bn, "dilation"),
+        (blocks.conv_bn, "groups"),
+        (blocks.depthwise_bn, "kernel_size"),
+        (blocks.depthwise_bn, "strides"),
+        (blocks.depthwise_bn, "dilation"),
+        (blocks.pool, "size"),
+        (blocks.pool, "strides"),
+        (blocks.bottleneck_block, "filters"),
+        (blocks.bottleneck_block, "groups"),
+        (blocks.bottleneck_block, "shortcut_kernel"),
+        (blocks.shuffle_unit, "filters"),
+    ],
+)
+@pytest.mark.parametrize("value", [None, "3", 2.5, True, 0, -1, float("nan")])
+def test_a_number_that_is_no_count_is_refused_even_where_it_would_be_left_out(
+    block, argument, value
+):
+    given = {"filters": 8} if "filters" in inspect.signature(block).parameters else {}
+    with pytest.raises((TypeError, ValueError), match=rf"`{argument}` must be .*'b"):
+        block(keras.Input((6, 6, 8)), **given | {argument: value}, name="b")
+
+
 @pytest.mark.parametrize("name", blocks.__all__)
 def test_every_block_tells_its_shapes_and_errors(name):
     text = inspect.getdoc(getattr(blocks, name))

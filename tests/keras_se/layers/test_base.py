@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_se
 from keras_se import (
     ChannelScale,
     ConcurrentSqueezeExcite,
@@ -241,3 +242,20 @@ def test_other_channels_than_built_for_are_refused():
     layer.build((None, 8, 8, 16))
     with pytest.raises(ValueError, match="expected axis 3 of input shape to have value 16"):
         layer(np.ones((1, 8, 8, 32), "float32"))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras_se.SqueezeExcite,
+        keras_se.SpatialSqueezeExcite,
+        keras_se.ConcurrentSqueezeExcite,
+        keras_se.StaticSqueezeExcite,
+        keras_se.ChannelScale,
+    ],
+)
+def test_a_typo_in_an_argument_gets_the_nearest(layer):
+    with pytest.raises(TypeError, match=r"takes\. Received: data_fromat\. .*'data_format'"):
+        layer(data_fromat="channels_last")
+    with pytest.raises(TypeError, match=r"Received: trainabel\. Did you mean 'trainable'"):
+        layer(trainabel=False)

@@ -76,3 +76,26 @@ def test_a_convolution_that_ends_a_model_keeps_its_kernels_name(images):
     names = {tensor.name for tensor in tflite.read(artifact).tensors}
     assert {"masks", "masks/kernel", "masks/bias"} <= names
     assert artifact.outputs[0].name == "masks"
+
+
+def test_an_input_read_raw_and_scaled_or_passed_on_converts_to_int8(images):
+    image = keras.Input((16, 16, 3), name="image")
+    gate = L.Activation("sigmoid")(L.Rescaling(1 / 127)(image))
+    y = L.Conv2D(3, 3, padding="same", bias_initializer="normal", name="conv")(image)
+    model = keras.Model(image, [image, L.Multiply(name="product")([gate, y])])
+    artifact = convert(model, calibration=images)
+    assert artifact.preprocessing is None
+    assert [spec.name for spec in artifact.outputs] == ["image", "product"]
+    answers = artifact.restore(devices.predict(artifact, artifact.prepare(images)))
+    for truth, answer in zip(model(images), answers, strict=True):
+        assert np.abs(answer - np.asarray(truth)).max() < 0.03 * np.ptp(truth)
+
+
+def test_the_input_of_a_sequential_model_is_called_the_same_in_every_process():
+    for _ in range(2):  # as many tensors as there were before are no part of its name
+        model = keras.Sequential([keras.Input((8, 8, 3), name="photo"), L.Conv2D(4, 3)])
+        assert [spec.name for spec in convert(model, "float32").inputs] == ["photo"]
+    keras.backend.clear_session()
+    unnamed = keras.Sequential([L.Conv2D(4, 3)])
+    unnamed.build((None, 8, 8, 3))
+    assert [spec.name for spec in convert(unnamed, "float32").inputs] == ["input_layer"]

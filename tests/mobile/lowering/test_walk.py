@@ -141,3 +141,18 @@ def test_several_inputs_are_scaled_by_convolutions_and_one_by_its_rescaling():
     assert type(lowered.get_layer("scaled")) is L.DepthwiseConv2D
     alone = assert_equal(keras.Model(x, pooled))
     assert type(alone.get_layer("scaled")) is L.Rescaling
+
+
+def test_an_input_that_is_scaled_for_one_reader_alone_has_no_preprocessing():
+    """A Rescaling on the input says how the file is to be fed, whoever else reads it."""
+    x = keras.Input((8, 8, 3), name="image")
+    gate = L.Activation("sigmoid")(L.Rescaling(1 / 127)(x))
+    model = keras.Model(x, [L.Add()([gate, conv(x, 3, 1)]), L.Rescaling(0.5)(x)])
+    assert "Rescaling" not in kinds(assert_equal(model))
+
+
+def test_a_scaled_vector_stays_a_vector():
+    x = keras.Input((4,), name="image")
+    scaled = L.Rescaling([1.0, 2, 3, 4])(x)
+    model = keras.Model(x, [scaled, L.Rescaling(0.5)(x), L.Dense(3)(L.Activation("tanh")(scaled))])
+    assert_equal(model)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mobile.pipeline.options import Options
-from mobile.pipeline.run_folder import Store
+from mobile.pipeline.run_folder import Store, folder_of
 from mobile.progress import Silence
 
 OPTIONS = Options().filled_in()
@@ -161,3 +161,27 @@ def test_a_place_where_nothing_can_be_written_is_named_before_the_work(tmp_path)
         _store(tmp_path / "file" / "below"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"options": 3, "stages": {}, "seconds": {}},
+        {"options": OPTIONS.to_dict(), "stages": [], "seconds": {}},
+        {"options": OPTIONS.to_dict(), "stages": {}, "seconds": 1.5},
+    ],
+)
+def test_a_damaged_state_is_not_resumed_and_left_as_it_is(tmp_path, state):
+    folder = tmp_path / "run.unfinished"
+    folder.mkdir()
+    (folder / "state.json").write_text(json.dumps(state))
+    with pytest.raises(ValueError, match="is no unfinished run, and is left as it is"):
+        _store(tmp_path, resume=True)
+    assert json.loads((folder / "state.json").read_text()) == state
+
+
+def test_a_name_leads_to_one_folder_in_the_output(tmp_path):
+    assert folder_of(tmp_path, "run 1.5") == tmp_path / "run 1.5"
+    for name in ("", ".", "..", "a/b", "../a", "/etc/a", "a\0b", "x" * 201, 3):
+        with pytest.raises(ValueError, match=r"`name` must be that of one folder.*--output"):
+            folder_of(tmp_path, name)

@@ -18,6 +18,7 @@ EVIL = (
     "two\nlines\r\n| c |",
     "=HYPERLINK(1)",
     "$x^$",
+    "*a* **b** __c__ _d_ ~~e~~",
     "\u202eright to left",
 )
 
@@ -26,15 +27,20 @@ EVIL = (
 def test_what_markdown_would_act_on_is_text(text):
     safe = escaping.for_markdown(text)
     assert not re.search(r"[<\x00-\x1f\x7f-\x9f\ud800-\udfff\u202e]", safe)
-    assert not re.search(r"(?<!\\)(\\\\)*[|`$]", safe)  # each after an odd number of backslashes
+    assert not re.search(r"(?<!\\)(\\\\)*[|`$*~]", safe)  # each after an odd number of backslashes
     assert not re.search(r"(?<!\\)\][(\[:]", safe)
+    assert not re.search(r"(?<!\\)(?<![^\W_])_|(?<!\\)_(?![^\W_])", safe)
 
 
 def test_figures_stay_as_they_are_in_markdown():
-    assert escaping.for_markdown("2.000 [1.9, 2.1], 97.5 %") == "2.000 [1.9, 2.1], 97.5 %"
+    for text in ("2.000 [1.9, 2.1], 97.5 %", "mobilenet_v3_small int8"):
+        assert escaping.for_markdown(text) == text
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", "\n=1"])
+FULL_WIDTH = ["\uff1d1", "\uff0b1", "\uff0d1", "\uff20sum", " =1", "\ufeff=1"]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", "\n=1", *FULL_WIDTH])
 def test_a_spreadsheet_computes_no_text(text):
     assert escaping.for_csv(text).startswith("'")
     assert escaping.for_csv("plain = 1") == "plain = 1"
