@@ -70,6 +70,7 @@ _APPLICATIONS = (
     (r"vgg16", "vgg16_bn", "caffe"),
     (r"inception_resnet_v2", "inception_resnet_v2", "tf"),
 )
+_POOLS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 _CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB; the models read BGR
 
 
@@ -92,7 +93,7 @@ def from_keras_applications(
 
     Raises:
         ValueError: The model is none of these, or a MobileNet for sides that are no multiples of
-            32, which it pads as no network here does.
+            32, which it pads as no network here does, or it pools where it has no top.
 
     Example:
 
@@ -111,6 +112,11 @@ def from_keras_applications(
             f"{source.input_shape[1:]} of {source.name!r}. Make it for such a size."
         )
     layers = {layer.name: layer for layer in source.layers}
+    if isinstance(source.layers[-1], _POOLS):
+        raise ValueError(
+            f"A source without a top must end in its map of features. Received: {source.name!r}, "
+            f"which pools it (pooling='avg' or 'max'). Make it with pooling=None, and pool behind."
+        )
     top = next((n for n in ("predictions", "conv_preds", "logits") if n in layers), None)
     entries = {
         w.path: value
@@ -128,8 +134,7 @@ def from_keras_applications(
     if top:
         last = getattr(source.layers[-1], "activation", keras.activations.linear)
         options["classes"] = source.output_shape[-1]
-        if keras.activations.serialize(last) == "linear":
-            options["classifier_activation"] = None
+        options["classifier_activation"] = None if last is keras.activations.linear else last
     model = build(
         name,
         input_shape=source.input_shape[1:],

@@ -157,6 +157,16 @@ def load_images(
     Returns:
         RGB pixels, uint8, `(images, size, size, 3)`, prepared as `load` does.
     """
+    return load_named_images(folder, size, count, seed, part)[0]
+
+
+def load_named_images(
+    folder: str | Path | None, size: int, count: int, seed: int = 0, part: str = "train"
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read images as `load_images` does, with the folder of `folder` that each lies in.
+
+    That is the image's class, where `class_names` lists classes.
+    """
     if count < 1:
         raise ValueError(
             f"`count` must be at least 1. Received: count={count}. For calibration, take 200."
@@ -167,19 +177,23 @@ def load_images(
         )
     random = np.random.default_rng(seed)
     if is_digits(folder):
-        x = getattr(_load_digits(size, 0.2, seed), f"x_{part}")
-        return x[np.sort(random.permutation(len(x))[:count])]
+        digits = _load_digits(size, 0.2, seed)
+        x, y = getattr(digits, f"x_{part}"), getattr(digits, f"y_{part}")
+        chosen = np.sort(random.permutation(len(x))[:count])
+        return x[chosen], tuple(_DIGIT_CLASSES[i] for i in y[chosen])
     place = _part(Path(str(folder)), part)
     paths = _images(place) if place.is_dir() else []
     reader = _Reader(size, strict=False)
-    read = (reader.read_one(paths[i]) for i in random.permutation(len(paths)))
-    x = list(itertools.islice((pixels for pixels in read if pixels is not None), count))
-    if not x:
+    drawn = (paths[i] for i in random.permutation(len(paths)))
+    read = ((reader.read_one(path), path.relative_to(place).parts[0]) for path in drawn)
+    found = list(itertools.islice((one for one in read if one[0] is not None), count))
+    if not found:
         raise ValueError(
             f"There must be images to read. Found none below {place} that ends in "
             f"{', '.join(IMAGE_SUFFIXES)} and is whole. Pass a folder of images."
         )
-    return np.stack(x)
+    x, names = zip(*found, strict=True)
+    return np.stack(x), names
 
 
 def class_names(folder: str | Path | None) -> tuple[str, ...]:

@@ -60,6 +60,13 @@ OwnData = Annotated[
         "embedded handwritten ones. There is no default."
     ),
 ]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        help="Network in timm or torchvision that the weights were trained in, where the names of "
+        "their entries fit several."
+    ),
+]
 Target = Annotated[str, typer.Option(help=f"Runtime to lower for: {one_of(TARGETS)}.")]
 Images = Annotated[int, typer.Option(help="How many images to calibrate on.")]
 Method = Annotated[str, typer.Option(help=f"How ranges are found: {one_of(METHODS)}.")]

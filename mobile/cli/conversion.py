@@ -144,7 +144,10 @@ def verify(
     images: Annotated[int, typer.Option(help="How many images to compare on.")] = 200,
     seed: Seed = 0,
 ):
-    """Compare a .tflite with its Keras model on the same images: of a test part, where one is."""
+    """Compare a .tflite with its Keras model on the same images: of a test part, where one is.
+
+    In folders of classes they give accuracies too.
+    """
     import mobile
     from mobile.pipeline import keras_files, model_images
     from mobile.reporting import console
@@ -153,8 +156,12 @@ def verify(
     made = mobile.Artifact.load(artifact)
     keras_model = keras_files.load(model)
     model_images.check_file(model, artifact, made.classes)
-    pixels = model_images.load(keras_model, model, data, images, seed, part="test")
-    console.show(str(mobile.verify(keras_model, made, pixels)))
+    pixels, labels = model_images.load_judging(keras_model, model, data, images, seed)
+    console.show(str(mobile.verify(keras_model, made, pixels, labels)))
+    if labels is not None and not keras_files.class_names(model):
+        console.show(
+            f"! {model} names no classes: accuracies count the folders in alphabetical order"
+        )
 
 
 @keras_command

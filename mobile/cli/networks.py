@@ -12,6 +12,7 @@ from mobile.cli.app import (
     Overwrite,
     Se,
     Seed,
+    Source,
     command,
     import_tensorflow,
     keras_command,
@@ -43,6 +44,7 @@ def build(
     classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
     width: Annotated[float, typer.Option(help="Multiplies the channels.")] = 1.0,
     weights: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
+    source: Source = None,
     logits: Annotated[bool, typer.Option("--logits", help="End without softmax.")] = False,
     overwrite: Overwrite = False,
     seed: Seed = 0,
@@ -55,6 +57,7 @@ def build(
     from mobile.reporting import console
 
     refuse_existing(output, overwrite, ".keras")
+    options.check_source(source, weights)
     keras.utils.set_random_seed(seed)
     model = keras_se.models.build(
         name,
@@ -65,7 +68,7 @@ def build(
         classifier_activation=None if logits else "softmax",
     )
     if weights is not None:
-        console.show(str(keras_se.weights.load(model, weights, transfer=True)))
+        console.show(str(keras_se.weights.load(model, weights, transfer=True, source=source)))
     keras_files.save(model, output)
     console.show(str(keras_se.complexity(model)))
 

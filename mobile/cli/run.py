@@ -11,6 +11,7 @@ from mobile.cli.app import (
     Method,
     Se,
     Seed,
+    Source,
     Target,
     Threads,
     keras_command,
@@ -45,6 +46,7 @@ def run(
     weights: Annotated[
         Path | None, typer.Option(help="Weights to start from, by layer name.")
     ] = None,
+    source: Source = None,
     engine: Engine = "keras",
     target: Target = "xnnpack",
     method: Method = "mse",
@@ -88,6 +90,7 @@ def run(
         qat_learning_rate=qat_learning_rate,
         augment=augment,
         weights=weights,
+        source=source,
         engine=engine,
         target=target,
         method=method,

@@ -93,7 +93,7 @@ def convert(
         calibration_images.check_weights(model)
         return _int8(model, input_type, output_type)
     lowered = lower(model, _float_target(target) if _arithmetic(scheme) == "float32" else target)
-    calibration_images.check_weights(lowered)
+    calibration_images.check_weights(lowered, "float16" if scheme == "float16" else "float32")
     if scheme == "int16x8":
         return _int16x8(lowered, calibration)
     if scheme != "int8":

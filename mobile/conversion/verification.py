@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_se.graph import check_functional
 from mobile import devices, tflite
 from mobile.conversion.agreement import Agreement, Blame
 from mobile.lowering import lower
@@ -67,7 +68,8 @@ def verify(model, artifact, images, labels=None, blame: bool = False) -> Agreeme
     """
     is_keras = hasattr(artifact, "predict")
     artifact = artifact if is_keras else _artifact(artifact)
-    images, names = _columns(model, images), calibration_images.input_names(model)
+    images = _columns(model, images)
+    names = calibration_images.input_names(model)
     if len(images[0]) == 0 or (labels is not None and len(labels) != len(images[0])):
         raise ValueError(
             f"Verification needs images, and a label for each if any. Received: {len(images[0])} "
@@ -276,6 +278,7 @@ def _float_model(model):
 
 def _columns(model, images):
     """Images as one array per input of a Keras model."""
+    check_functional(model)
     names = calibration_images.input_names(model)
     if isinstance(images, list) and len(names) == 1:
         images = np.asarray(images)
@@ -285,7 +288,17 @@ def _columns(model, images):
             f"Images must be an array, or one for each of the inputs {', '.join(names)}. "
             f"Received: {type(images).__name__}. Put the batches together with numpy.concatenate."
         )
-    for name, column in zip(names, found, strict=True):
+    for name, column, tensor in zip(names, found, model.inputs, strict=True):
+        wanted = tuple(tensor.shape[1:])
+        fits = column.ndim == len(wanted) + 1 and all(
+            size in (None, given) for size, given in zip(wanted, column.shape[1:], strict=True)
+        )
+        if not fits or column.dtype.kind not in "biuf":
+            raise ValueError(
+                f"Images must be numbers of shape (count, {', '.join(map(str, wanted))}). "
+                f"Received: {column.dtype} of shape {column.shape} for input {name!r} of model "
+                f"{model.name!r}. Read them as the model takes them."
+            )
         if column.dtype.kind == "f" and not np.isfinite(column).all():
             raise ValueError(
                 f"Images must be finite. Received: NaN or infinity in an array of shape "

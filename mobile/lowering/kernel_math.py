@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -105,3 +107,16 @@ def folded_columns(kernel, stride, padding, width, most):
                 folded[:, block + before, column, :, output] = kernel[:, tap]
         return folded.reshape(*folded.shape[:2], factor * channels, -1), factor
     return None
+
+
+def joined_scales(scales: Sequence[float | np.ndarray], sizes: Sequence[int]) -> float | np.ndarray:
+    """The scales of concatenated tensors of so many channels: one number where all are the same.
+
+    >>> joined_scales([0.5, np.array([1.0, 2.0])], [1, 2]).tolist()
+    [0.5, 1.0, 2.0]
+    """
+    if all(np.ndim(s) == 0 and s == scales[0] for s in scales):
+        return scales[0]
+    return np.concatenate(
+        [np.broadcast_to(s, (size,)) for s, size in zip(scales, sizes, strict=True)]
+    )

@@ -172,6 +172,14 @@ def unsupported(node: Node, setting: str, advice: str) -> ValueError:
     )
 
 
+def check_ranks(node: Node) -> None:
+    """Raise where an operation combines tensors of unequal rank: the batch meets another axis."""
+    shapes = [x.spec.shape for x in node.inputs]
+    if len({len(shape) for shape in shapes}) > 1:
+        said = " and ".join(map(str, shapes))
+        raise unsupported(node, f"inputs of shapes {said}", "Reshape one to the rank of the other.")
+
+
 def constant_of(x: Any) -> np.ndarray:
     """The value of a number, array or variable: of what is no `Value`."""
     return np.asarray(keras.ops.convert_to_numpy(x), "float64")
@@ -183,5 +191,9 @@ def as_channels(constant: np.ndarray, node: Node) -> float | np.ndarray:
     if squeezed.ndim == 0:
         return float(squeezed)
     if squeezed.ndim == 1 and constant.shape[-1] == squeezed.size:
+        channels = node.inputs[0].spec.shape[-1]
+        if squeezed.size != channels:
+            said = f"a constant of {squeezed.size} channels for a tensor of {channels}"
+            raise unsupported(node, said, "Repeat the tensor's channels first: Concatenate.")
         return squeezed
     raise unsupported(node, f"a constant of shape {constant.shape}", "Use one for each channel.")

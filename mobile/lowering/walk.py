@@ -19,6 +19,7 @@ from keras_se.graph import Node, Ref, trace
 from mobile.lowering import layers as own
 from mobile.lowering.kernel_math import (
     folded_columns,
+    joined_scales,
     merged_groups,
     merged_padding,
     per_channel,
@@ -41,6 +42,7 @@ class Lowering:
         self._own: set[str] = set()  # of the old model
         self._layer_of: dict[int, str] = {}  # id of a tensor of the new model, which keeps it
         self._layers: dict[str, keras.Layer] = {}  # of the new model, by name
+        self._image_of: dict[int, keras.KerasTensor] = {}  # id of a vector to that in 1x1 pixels
         self._trains = False  # whether the present node has a trainable weight
         self._several = False  # whether the model has several inputs
 
@@ -139,7 +141,8 @@ class Lowering:
             return self._emit_linear(p)
         if isinstance(p, Concat):
             tensors = [self.tensor(part) for part in p.parts]
-            v.scale = v.scale * _joined([part.scale for part in p.parts], tensors)
+            sizes = [t.shape[-1] for t in tensors]
+            v.scale = v.scale * joined_scales([part.scale for part in p.parts], sizes)
             return self.concatenate(tensors, p.name)
         if isinstance(p, Pad):
             return self.emit(_L.ZeroPadding2D, p.source, name=p.name, padding=p.padding)
@@ -149,8 +152,7 @@ class Lowering:
         if self._several and len(p.source.shape) in (2, 4):  # who feeds it scales one input only
             affine = per_channel(p.gain, p.offset, p.source.shape[-1])
             y = self.linear(Value(p.source), *affine, p.name, trains=False)
-            v.flat = y.flat
-            return self.tensor(y)
+            return self.tensor(self.unflattened(y))
         config = {"scale": _plain(p.gain), "offset": _plain(p.offset)}
         return self.emit(_L.Rescaling, p.source, name=p.name, **config)
 
@@ -220,9 +222,7 @@ class Lowering:
                 t = self.emit(_L.Rescaling, t, name=name, scale=float(np.ravel(v.scale)[0]))
             else:
                 ones = self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name, trains=False)
-                t = self.tensor(ones)
-                if ones.flat and not v.flat:  # a vector became an image of one pixel
-                    t = self.emit(_L.Reshape, t, name=f"{name}_flat", target_shape=t.shape[-1:])
+                t = self.tensor(ones if v.flat else self.unflattened(ones))
             v.tensor, v.scale = t, 1.0
         return t
 
@@ -253,8 +253,10 @@ class Lowering:
         v = self.uniform(v)
         t = self.tensor(v)
         name = f"{self._layer_of[id(t)]}_flat"
-        t = self.emit(_L.Reshape, t, name=name, target_shape=(int(np.prod(t.shape[1:])),))
-        return Value(t, v.scale)
+        y = self.emit(_L.Reshape, t, name=name, target_shape=(int(np.prod(t.shape[1:])),))
+        if t.shape[1:3] == (1, 1):
+            self._image_of[id(y)] = t
+        return Value(y, v.scale)
 
     # The words of the rules
 
@@ -263,8 +265,27 @@ class Lowering:
         t = self.tensor(v)
         if len(t.shape) != 2:
             return v
+        if (known := self._image_of.get(id(t))) is not None:
+            return Value(known, v.scale, flat=True)
         t = self.emit(_L.Reshape, t, name=f"{name}_image", target_shape=(1, 1, t.shape[-1]))
         return Value(t, v.scale, flat=True)
+
+    def alike(self, values: list[Value], name) -> list[Value]:
+        """`values` with tensors that combine as what they stand for does: see `Value.flat`."""
+        spaces = [self._space(v) for v in values if v.flat]
+        if any(space != (1, 1) for space in spaces):
+            if len(spaces) == len(values) and len(set(spaces)) == 1:
+                return values
+            return [self.unflattened(v) for v in values]
+        return [self.image(v, name) for v in values] if spaces else values
+
+    def _space(self, v: Value) -> tuple[int, ...]:
+        """Height and width of the tensor of a flat value, whether it is emitted or not."""
+        linear = v.pending if v.tensor is None else None
+        if not isinstance(linear, Linear):
+            return tuple(self.tensor(v).shape[1:3])
+        sizes = zip(linear.source.shape[1:3], linear.kernel.shape[:2], strict=True)
+        return tuple(size - window + 1 for size, window in sizes)  # each lies inside, at stride 1
 
     def _channels(self, v: Value) -> int:
         if isinstance(v.pending, Linear) and v.tensor is None:
@@ -282,6 +303,12 @@ class Lowering:
                 v = Value(pad.source, v.scale)
         v = self.image(v, name)
         source = self.tensor(v)
+        if len(source.shape) != 4:
+            raise ValueError(
+                f"A convolution, and a constant of each channel becomes one, must read an image. "
+                f"Received: shape {source.shape} at {name!r}. Reshape it to (height, width, "
+                f"channels) before, and back behind."
+            )
         kernel = times_input(kernel, v.scale, kind, options.get("groups", 1))
         trains = self._trains if trains is None else trains
         linear = Linear(kind, source, kernel, bias, name, options, trains=trains)
@@ -333,6 +360,7 @@ class Lowering:
 
     def add(self, values: list[Value], name, subtract=False) -> Value:
         """Sum of tensors (or the difference of two) at one common scale."""
+        values = self.alike(values, name)
         fixed = [v.scale for v in values if not self._absorbing(v)]
         common = fixed[0] if fixed and all(np.array_equal(s, fixed[0]) for s in fixed) else 1.0
         if np.any(np.asarray(common) <= 0) or np.ndim(common):
@@ -342,21 +370,23 @@ class Lowering:
             total, *rest = (self.true(v) for v in values)
         for t in rest:
             total = self.emit(_L.Subtract if subtract else _L.Add, total, t, name=name)
-        return Value(total, values[0].scale, flat=values[0].flat, fuses=True)
+        flat = all(v.flat for v in values)
+        return Value(total, values[0].scale, flat=flat, fuses=True)
 
     def multiply(self, values: list[Value], name) -> Value:
         """Product of tensors; their scales multiply."""
+        values = self.alike(values, name)
         total, scale = self.tensor(values[0]), values[0].scale
         for v in values[1:]:
             total = self.emit(_L.Multiply, total, self.tensor(v), name=name)
             scale = scale * v.scale
-        return Value(total, scale, flat=values[0].flat, fuses=True)
+        return Value(total, scale, flat=all(v.flat for v in values), fuses=True)
 
     def through(self, v: Value, kind, name, **config) -> Value:
         """A layer that commutes with a positive scale of each channel."""
         if not v.commutes:
             self.true(v)
-        return Value(self.emit(kind, self.tensor(v), name=name, **config), v.scale)
+        return Value(self.emit(kind, self.tensor(v), name=name, **config), v.scale, flat=v.flat)
 
 
 _CHANNELS_LAST = {
@@ -374,11 +404,3 @@ def _trains(node):
 
 def _plain(x):
     return float(x) if np.ndim(x) == 0 else [float(value) for value in np.ravel(x)]
-
-
-def _joined(scales, tensors):
-    if all(np.ndim(s) == 0 and s == scales[0] for s in scales):
-        return scales[0]
-    return np.concatenate(
-        [np.broadcast_to(s, (t.shape[-1],)) for s, t in zip(scales, tensors, strict=True)]
-    )

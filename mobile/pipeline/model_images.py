@@ -20,9 +20,8 @@ def load(
     data: str | None,
     count: int,
     seed: int = 0,
-    part: str = "train",
 ) -> np.ndarray:
-    """Read images to calibrate a model on (`part` train) or to judge it with (`part` test).
+    """Read images to calibrate a model on: of the part for training, where there are two.
 
     Args:
         model: The model.
@@ -30,7 +29,6 @@ def load(
         data: A folder of images, or the word `digits`.
         count: How many images at most; `seed` draws them.
         seed: Decides which.
-        part: The one to read of the digits, and of a folder with `train` and `test`.
 
     Raises:
         ValueError: No data were named, or their classes are not the model's.
@@ -38,7 +36,44 @@ def load(
     data = named(data)
     size = keras_files.image_size(model)
     check_classes(model, keras_files.class_names(path), data, path)
-    return data_room.load_images(data, size, count, seed, part)
+    return data_room.load_images(data, size, count, seed)
+
+
+def load_judging(
+    model: keras.Model, path: Path, data: str | None, count: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read images to judge a model with, of the test part where there is one, and their labels.
+
+    Args:
+        model: The model. One with several outputs, or with a map of classes, gets no labels.
+        path: Its file. Where that names no classes, the model is taken to count them in
+            alphabetical order, as `keras.utils.image_dataset_from_directory` does.
+        data: A folder of images, or the word `digits`.
+        count: How many images at most; `seed` draws them.
+        seed: Decides which.
+
+    Returns:
+        Pixels as `load` gives them, and class numbers `(count,)`; None where the images lie in no
+        folders of classes.
+
+    Raises:
+        ValueError: As in `load`.
+    """
+    data = named(data)
+    size, known = keras_files.image_size(model), keras_files.class_names(path)
+    check_classes(model, known, data, path)
+    pixels, names = data_room.load_named_images(data, size, count, seed, "test")
+    found = data_room.class_names(data)
+    if not found or (outputs := _outputs(model)) is None:
+        return pixels, None
+    classes = known if len(known) == outputs else found
+    if strange := sorted(set(names) - set(classes)):
+        raise ValueError(
+            f"Images to judge with must be of the model's classes. Received: {path} of "
+            f"{_listed(classes)}, and test images in {data} of {', '.join(strange)}. "
+            f"Remove those, or pass another folder."
+        )
+    return pixels, np.array([classes.index(name) for name in names], np.int64)
 
 
 def load_labelled(
@@ -92,11 +127,9 @@ def check_classes(model: keras.Model, known: tuple[str, ...], data: str, path: P
         data: A folder of images, or the word `digits`.
         path: The model's file.
     """
-    found = data_room.class_names(data)
-    shapes = [tuple(output.shape) for output in model.outputs]
-    if not found or len(shapes) != 1 or len(shapes[0]) != 2:
+    found, outputs = data_room.class_names(data), _outputs(model)
+    if not found or outputs is None:
         return
-    outputs = shapes[0][1]
     known = known if len(known) == outputs else ()  # the model was changed since
     fits = len(found) == outputs or (len(found), outputs) == (2, 1)
     if set(found) <= set(known) or (fits and not known):
@@ -107,6 +140,12 @@ def check_classes(model: keras.Model, known: tuple[str, ...], data: str, path: P
         f"Pass --data with images like those that it was trained on, or with a folder of images "
         f"in no class folders."
     )
+
+
+def _outputs(model: keras.Model) -> int | None:
+    """How many numbers a model answers to an image; None of several answers, or of a map."""
+    shapes = [tuple(output.shape) for output in model.outputs]
+    return shapes[0][1] if len(shapes) == 1 and len(shapes[0]) == 2 else None
 
 
 def check_file(model: Path, artifact: Path, classes: tuple[str, ...]) -> None:

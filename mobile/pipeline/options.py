@@ -32,6 +32,7 @@ class Options(Record):
         qat_learning_rate: Largest step size of the quantisation-aware training.
         augment: A name of `mobile.pipeline.training.AUGMENTATIONS`.
         weights: Weights file to start from.
+        source: As in `keras_se.weights.load`, of those weights.
         engine: `keras` or `tfmot`.
         target: What int8 is lowered for, a name of `mobile.lower`.
         method: How ranges are found.
@@ -56,6 +57,7 @@ class Options(Record):
     qat_learning_rate: float | None = None
     augment: str | None = None
     weights: str | None = None
+    source: str | None = None
     engine: str = "keras"
     target: str = "xnnpack"
     method: str = "mse"
@@ -156,7 +158,17 @@ def decide(
             f"The weights must be a file. Received: {chosen.weights}, which is none. "
             f"Leave out --weights to start from scratch."
         )
+    check_source(chosen.source, chosen.weights)
     return given, chosen
+
+
+def check_source(source: str | None, weights: str | Path | None) -> None:
+    """Raise where it is said where weights come from, and there are none."""
+    if source is not None and weights is None:
+        raise ValueError(
+            f"`source` says in which network weights were trained. Received: source={source!r} "
+            f"without weights. Pass --weights FILE too, or leave --source out."
+        )
 
 
 def _check_known(word: str, value, known: Iterable[str], advice: str) -> None:

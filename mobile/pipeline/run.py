@@ -114,7 +114,7 @@ def _start(name, images, options, count):
 
         donor = _build("default", images, options)
         some = _some(images.x_train, count, options.seed)
-        transfer.start_from(model, options.weights, donor, some)
+        transfer.start_from(model, options.weights, donor, some, options.source)
     return model
 
 

@@ -55,7 +55,7 @@ def train(
 
     Raises:
         ValueError: A value out of range, an unknown augmentation, images or labels that do not fit,
-            or a loss that is no longer a number.
+            or a loss or a weight that is no longer a number.
     """
     check_options(epochs, batch, learning_rate, augment)
     images, labels = np.asarray(images), np.asarray(labels)
@@ -94,6 +94,7 @@ def train(
         verbose=0,
         callbacks=[recorder],
     )
+    _check_weights(whole)  # of a softmax of NaN the loss may be a number
     refresh_batch_norms(whole, images, batch)
     return tuple(recorder.epochs)
 
@@ -179,6 +180,16 @@ def _check(model, images, labels) -> int:
             f"{images.dtype}. Look at how they were scaled."
         )
     return classes
+
+
+def _check_weights(model):
+    for layer in model.layers:
+        if not all(np.isfinite(weight).all() for weight in layer.get_weights()):
+            raise ValueError(
+                f"Weights must stay numbers. Received: NaN or infinity in layer {layer.name!r} of "
+                f"{model.name!r} after training. Lower --learning-rate; if it began with such "
+                f"weights, load others."
+            )
 
 
 def _up_to_logits(model, framework):

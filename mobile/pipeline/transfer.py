@@ -30,7 +30,11 @@ _INVERSE = {
 
 
 def start_from(
-    model: keras.Model, path: str | Path, donor: keras.Model, images: np.ndarray
+    model: keras.Model,
+    path: str | Path,
+    donor: keras.Model,
+    images: np.ndarray,
+    source: str | None = None,
 ) -> tuple[str, ...]:
     """Load weights into `donor`, and give `model` all that the two have in common.
 
@@ -39,11 +43,12 @@ def start_from(
         path: A weights file that `keras_se.weights.load` reads.
         donor: The same network with the squeeze-and-excitation that the file has.
         images: Training images, some hundred: batch statistics and gates are taken from them.
+        source: As in `keras_se.weights.load`.
 
     Returns:
         Names of the layers that start fresh.
     """
-    weights.load(donor, path, transfer=True)
+    weights.load(donor, path, transfer=True, source=source)
     batch_norms.recenter_batch_norms(donor, images)
     return inherit(model, donor, images)
 

@@ -242,12 +242,14 @@ def warn_of_random_weights(model: keras.Model) -> None:
         )
 
 
-def check_weights(model: keras.Model) -> None:
-    """Raise a ValueError where a weight is no finite number."""
+def check_weights(model: keras.Model, dtype: str = "float32") -> None:
+    """Raise a ValueError where a weight is no number that `dtype` holds."""
+    most = float(np.finfo(dtype).max)
+    said = "NaN or infinity" if dtype == "float32" else f"NaN or more than {dtype}'s {most:,.0f}"
     for layer in model.layers:
-        if not all(np.isfinite(np.asarray(w, np.float32)).all() for w in layer.get_weights()):
+        if not all((np.abs(np.asarray(w, np.float64)) <= most).all() for w in layer.get_weights()):
             raise ValueError(
-                f"Weights must be finite. Received: NaN or infinity in layer {layer.name!r} of "
-                f"model {model.name!r}, or in a BatchNorm that belongs to it. Load the weights "
-                "again, or train with a smaller learning rate."
+                f"Weights must be finite. Received: {said} in layer {layer.name!r} of model "
+                f"{model.name!r}, or in a BatchNorm that belongs to it. Load the weights again, "
+                "or train with a smaller learning rate."
             )

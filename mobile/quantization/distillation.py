@@ -42,8 +42,8 @@ def distil(
     Args:
         model: A quantisation-aware model of engine `keras`.
         teacher: The float model.
-        images: Array `(count, height, width, channels)`, or a folder of images, whose classes do
-            not matter. Not those that accuracy is judged with.
+        images: A folder of images, whose classes do not matter, or images in any form that
+            `mobile.calibrate` takes. Not those that accuracy is judged with.
         minutes: How long to train.
         learning_rate: The largest step, in those units.
         batch_size: Images a step.
@@ -57,8 +57,9 @@ def distil(
         The model, trained.
 
     Raises:
-        ValueError: An argument is out of range, or a loss is no longer a number: the model then
-            has the weights that it came with.
+        ValueError: An argument is out of range, the teacher's answers are not of the model's kind
+            and shape, or a loss is no longer a number: the model then has the weights that it
+            came with.
     """
     import tensorflow as tf
 
@@ -72,6 +73,7 @@ def distil(
             f"{len(model.inputs)}. Train it with fit, on what the teacher answers."
         )
     images = _images(images, model)
+    _check_answers(model, teacher, images[:batch_size])
     student, loss = _student(model)
     update = _adam(model, student.trainable_variables)
     batches = _batches(images, batch_size, seed, augment, teacher)
@@ -114,6 +116,31 @@ def _check(minutes, steps, **others):
                 f"`{name}` must be {least}. Received: {name}={value!r}. Leave it out for the "
                 "default."
             )
+
+
+def _check_answers(model, teacher, images):
+    """Raise unless both answer with as many numbers, and both with probabilities or neither."""
+    own, wanted = (keras.tree.flatten(x(images, training=False)) for x in (model, teacher))
+    shapes = [[tuple(x.shape[1:]) for x in found] for found in (own, wanted)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"A teacher must answer with as many numbers as its student. Received: shapes "
+            f"{shapes[1]} from {teacher.name!r}, and {shapes[0]} from {model.name!r}. "
+            "Pass a teacher of the same task."
+        )
+    own, wanted = (np.asarray(x[0], np.float64) for x in (own, wanted))
+    are_shares = wanted.min() >= 0 and np.abs(wanted.sum(axis=-1) - 1).max() < 0.02
+    # Sums of int8 probabilities tell nothing: what is small became zero.
+    is_softmax, may_be = _softmax_of(model) is not None, own.min() > -0.1 and own.max() < 1.1
+    differ = not may_be if are_shares else is_softmax
+    if differ and np.isfinite(wanted).all():
+        which = ("probabilities", "other numbers")
+        theirs, ours = which if are_shares else which[::-1]
+        raise ValueError(
+            f"A teacher must answer as its student does. Received: {theirs} from "
+            f"{teacher.name!r}, and {ours} from {model.name!r}. Let both end in a softmax, or "
+            "neither."
+        )
 
 
 def _batches(images, size, seed, augment, teacher):
@@ -165,10 +192,7 @@ def _student(model):
     """The model up to its logits, where it ends in a softmax, and the loss for it."""
     import tensorflow as tf
 
-    before = keras_engine.last_layer(model)
-    is_softmax = isinstance(before, keras.layers.Softmax) or (
-        getattr(before, "activation", None) is keras.activations.softmax
-    )
+    softmax = _softmax_of(model)
 
     def divergence(answers, logits):
         answers = tf.clip_by_value(answers, 1e-12, 1.0)  # less their entropy
@@ -178,9 +202,18 @@ def _student(model):
     def distance(answers, outputs):
         return tf.reduce_mean(tf.square(answers - tf.cast(outputs, tf.float32)))
 
-    if is_softmax:
-        return keras.Model(model.input, before.input), divergence
+    if softmax is not None:
+        return keras.Model(model.input, softmax.input), divergence
     return keras.Model(model.input, model.outputs[0]), distance
+
+
+def _softmax_of(model):
+    """The softmax that a model ends in, or None."""
+    last = keras_engine.last_layer(model)
+    is_softmax = isinstance(last, keras.layers.Softmax) or (
+        getattr(last, "activation", None) is keras.activations.softmax
+    )
+    return last if is_softmax else None
 
 
 def _adam(model, variables):
@@ -234,7 +267,7 @@ def _images(images, model):
         size = model.inputs[0].shape[1]
         folder = os.fspath(images)
         return np.asarray(data.load_images(folder, size=size, count=2000), np.float32)
-    images = np.asarray(images, np.float32)
+    images = calibration_images.spread(model, calibration_images.reusable(images))[0]
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(
             "Distillation needs images of shape (count, height, width, channels). Received: "

@@ -29,7 +29,7 @@ class Ranges(Record, Mapping):
     def __post_init__(self):
         clean = {}
         for name, pair in self.ranges.items():
-            if np.shape(pair) != (2,):
+            if np.shape(pair) != (2,) or np.asarray(pair).dtype.kind not in "iuf":
                 raise ValueError(
                     f"A range must be a pair (low, high). Received: {pair!r} for tensor {name!r}. "
                     "Find ranges with mobile.calibrate."

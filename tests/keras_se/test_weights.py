@@ -99,3 +99,15 @@ def test_grey_images(randomize):
     model = weights.from_keras_applications(randomize(source))
     x = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 1)).astype("float32")
     np.testing.assert_allclose(model(x), source(x), atol=1e-4)
+
+
+def test_the_last_activation_comes_along_and_pooling_without_a_top_is_refused(randomize):
+    shape, small = (32, 32, 3), APPLICATIONS.MobileNetV2
+    source = small(shape, 0.35, weights=None, classes=5, classifier_activation="sigmoid")
+    model = weights.from_keras_applications(randomize(source))
+    x = np.random.default_rng(0).uniform(-1, 1, (1, *shape)).astype("float32")
+    np.testing.assert_allclose(model(x), source(x), atol=1e-4)
+    for pooling in ("avg", "max"):
+        source = small(shape, 0.35, weights=None, include_top=False, pooling=pooling)
+        with pytest.raises(ValueError, match=r"pooling=None, and pool behind"):
+            weights.from_keras_applications(source)

@@ -170,6 +170,16 @@ def test_images_to_calibrate_on_and_images_to_judge_on_are_others(folder):
         data.load_images(folder, part="validation")
 
 
+def test_images_come_with_the_folder_that_they_lie_in(folder):
+    both = data.load(folder, size=16)
+    pixels, names = data.load_named_images(folder, 16, 100, part="test")
+    found = sorted((name, image.tobytes()) for name, image in zip(names, pixels, strict=True))
+    pairs = zip(both.y_test, both.x_test, strict=True)
+    assert found == sorted((both.classes[i], image.tobytes()) for i, image in pairs)
+    digits = data.load(size=8)
+    assert data.load_named_images("digits", 8, 2000)[1] == tuple(map(str, digits.y_train))
+
+
 def test_the_word_digits_is_not_a_folder_of_that_name(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert data.load("digits", size=8).name == "digits"

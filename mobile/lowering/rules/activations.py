@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from mobile.lowering import layers as own
-from mobile.lowering.registry import constant_of, rule, unsupported
+from mobile.lowering.registry import as_channels, constant_of, rule, unsupported
 from mobile.lowering.values import Value
 
 _L = keras.layers
@@ -108,6 +108,8 @@ def _clipped(low, v, top, node):
     """min(max(x, 0), top) = relu6(x * 6 / top) * top / 6."""
     if top is None:
         return low.relu(v, node.name)
+    if not top > 0:
+        raise unsupported(node, f"a maximum of {float(top):g}", "Pass one above 0.")
     v = low.affine(v, 6.0 / float(top), 0.0, node.name)
     return low.affine(low.relu(v, node.name, six=True), float(top) / 6.0, 0.0, node.name)
 
@@ -137,14 +139,16 @@ def _leaky_relu_operation(low, node, v):
 def _prelu(low, node, v):
     """relu(x) - slope * relu(-x), for a slope that space shares."""
     slope = np.asarray(node.operation.get_weights()[0], "float64")
-    slope = slope.reshape(-1, slope.shape[-1])
-    if len(slope) != 1:
+    if slope.size != slope.shape[-1]:
         raise unsupported(node, "a slope for each pixel", "Pass shared_axes=[1, 2].")
+    slope = as_channels(slope, node)
+    if v.flat and low.tensor(v).shape[-1] != np.size(slope):
+        v = low.unflattened(v)
     t = low.true(v)
-    up = low.relu(Value(t, single=False), f"{node.name}_up")
-    down = low.affine(Value(t, single=False), -1.0, 0.0, f"{node.name}_negative")
+    up = low.relu(Value(t, flat=v.flat, single=False), f"{node.name}_up")
+    down = low.affine(Value(t, flat=v.flat, single=False), -1.0, 0.0, f"{node.name}_negative")
     down = low.relu(down, f"{node.name}_down")
-    down = low.affine(down, -slope[0], 0.0, f"{node.name}_slope")
+    down = low.affine(down, -slope, 0.0, f"{node.name}_slope")
     return low.add([up, down], node.name)
 
 

@@ -7,7 +7,7 @@ import functools
 import keras
 import numpy as np
 
-from mobile.lowering.registry import constant_of, rule, unsupported
+from mobile.lowering.registry import check_ranks, constant_of, rule, unsupported
 from mobile.lowering.values import Concat, Value
 
 _L = keras.layers
@@ -48,9 +48,11 @@ def _multiply(low, node, values):
 
 def _greater(low, node, a, b, sign=1):
     """max(a, b) = b + relu(a - b), and min(a, b) = a - relu(a - b)."""
+    a, b = low.alike([a, b], node.name)
     if low.target.maximum:
         kind = _L.Maximum if sign > 0 else _L.Minimum
-        return Value(low.emit(kind, low.true(a), low.true(b), name=node.name), flat=a.flat)
+        t = low.emit(kind, low.true(a), low.true(b), name=node.name)
+        return Value(t, flat=a.flat and b.flat)
     for v in (a, b):
         low.tensor(v)
     gap = low.relu(low.add([a, b], f"{node.name}_gap", subtract=True), f"{node.name}_relu")
@@ -77,6 +79,7 @@ def _minimum(low, node, values):
 def _op_maximum(low, node, a, b):
     constant = b if isinstance(a, Value) else a
     if isinstance(constant, Value):
+        check_ranks(node)
         return _greater(low, node, a, b)
     if np.any(constant_of(constant) != 0):
         raise unsupported(node, f"the constant {constant}", "Shift the tensor before and after.")
@@ -87,6 +90,7 @@ def _op_maximum(low, node, a, b):
 def _op_minimum(low, node, a, b):
     if not (isinstance(a, Value) and isinstance(b, Value)):
         raise unsupported(node, "a constant", "Use ReLU(max_value=6).")
+    check_ranks(node)
     return _greater(low, node, a, b, sign=-1)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_se.layers import ChannelScale
 from mobile.lowering import layers as own
-from mobile.lowering.registry import as_channels, constant_of, rule, unsupported
+from mobile.lowering.registry import as_channels, check_ranks, constant_of, rule, unsupported
 from mobile.lowering.rules.activations import activated
 from mobile.lowering.values import Value
 
@@ -157,6 +157,7 @@ def _binary(with_constant, with_tensors):
 
     def rule(low, node, a, b):
         if isinstance(a, Value) and isinstance(b, Value):
+            check_ranks(node)
             return with_tensors(low, node, a, b)
         left = isinstance(b, Value)
         constant = as_channels(constant_of(a if left else b), node)

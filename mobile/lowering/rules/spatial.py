@@ -54,8 +54,8 @@ def mean(low, v, name, keepdims) -> Value:
 
 @rule(own.Mean, reads=("axis",))
 def _mean_layer(low, node, v):
-    axis = node.operation.axis
-    return Value(low.emit(own.Mean, low.tensor(low.uniform(v)), name=node.name, axis=axis), v.scale)
+    axis, v = node.operation.axis, low.uniform(low.unflattened(v))
+    return Value(low.emit(own.Mean, low.tensor(v), name=node.name, axis=axis), v.scale)
 
 
 @rule(_L.GlobalMaxPooling2D, reads=("keepdims",))
@@ -71,7 +71,8 @@ def _mean(low, node, v):
         return mean(low, v, node.name, keepdims)
     if not keepdims:
         raise unsupported(node, f"axis={axes} without keepdims", "Pass keepdims=True.")
-    return Value(low.emit(own.Mean, low.true(v), name=node.name, axis=tuple(axes)))
+    t = low.true(low.unflattened(v))
+    return Value(low.emit(own.Mean, t, name=node.name, axis=tuple(axes)))
 
 
 @rule("Max", reads=("axis", "keepdims"))

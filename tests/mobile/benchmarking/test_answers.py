@@ -54,6 +54,8 @@ def test_output_error_is_the_distance_over_that_from_the_mean():
         (np.array([0, 5], np.uint8), np.array([1, 5], np.uint8), 1 / math.sqrt(8)),
         ([True, False], [True, True], 1 / math.sqrt(2)),  # a constant: over its own size
         ([3.0], [2.0], 1 / 2),
+        ([[207]], [[208]], 1),  # indices of classes: neighbours are as wrong as others
+        (np.array([1, 2, 3, 4], np.int32), np.array([1, 2, 3, 9], np.int32), 1 / 4),
         ([3.0], [0.0], 1),  # and of nothing, over the largest there is
         ([1j, 0], [2j, 0], 1 / math.sqrt(2)),
         ([2e300, 0], [1e300, 0], 1 / math.sqrt(0.5)),

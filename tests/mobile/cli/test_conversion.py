@@ -79,7 +79,9 @@ def test_data_without_effect_are_refused(folder, run, fails, bad_output):
     assert "pass --epochs" in said
 
 
-def test_class_names_travel_with_the_model_and_hold_for_its_images(folder, run, fails, tmp_path):
+def test_class_names_travel_with_the_model_and_hold_for_its_images(
+    folder, run, fails, tmp_path, capsys
+):
     random = np.random.default_rng(0)
     for part in ("train", "test"):
         for name in ("bus", "tram"):
@@ -94,7 +96,13 @@ def test_class_names_travel_with_the_model_and_hold_for_its_images(folder, run, 
     assert keras_files.class_names(aware) == ("bus", "tram")
     assert run("convert", aware, tmp_path / "int8.tflite") == 0
     assert mobile.Artifact.load(tmp_path / "int8.tflite").classes == ("bus", "tram")
+    capsys.readouterr()
     assert run("verify", aware, tmp_path / "int8.tflite", *own) == 0
+    said = capsys.readouterr().out
+    assert "accuracy tflite" in said and "alphabetical" not in said  # the folders are classes
+    keras_files.load(aware).save(tmp_path / "unnamed.keras")  # as Keras alone does
+    assert run("verify", tmp_path / "unnamed.keras", tmp_path / "int8.tflite", *own) == 0
+    assert "unnamed.keras names no classes: accuracies count" in capsys.readouterr().out
     (tmp_path / "traffic" / "train" / "tram").rename(tmp_path / "traffic" / "train" / "rose")
     (tmp_path / "traffic" / "test" / "tram").rename(tmp_path / "traffic" / "test" / "rose")
     said = fails("sensitivity", aware, *own)

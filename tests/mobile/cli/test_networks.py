@@ -41,3 +41,16 @@ def test_bad_call_leaves_nothing(tmp_path, monkeypatch, fails, arguments, advice
     monkeypatch.chdir(tmp_path)
     assert advice in fails(*arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_say_where_they_were_trained(tmp_path, run, fails):
+    path, small = tmp_path / "small.keras", ("--size", 32, "--width", 0.35, "--classes", 3)
+    arguments = ("mobilenet_v3_small", path, *small)
+    said = fails("build", *arguments, "--source", "mobilenetv3_small_050")
+    assert "source='mobilenetv3_small_050' without weights. Pass --weights FILE" in said
+    assert run("build", *arguments) == 0
+    keras.models.load_model(path).save_weights(tmp_path / "own.weights.h5")
+    own = (*arguments, "--overwrite", "--weights", tmp_path / "own.weights.h5")
+    assert run("build", *own) == 0
+    said = fails("build", *own, "--source", "mobilenetv3_small_050")
+    assert "source='mobilenetv3_small_050' for" in said and "named as in Keras" in said

@@ -19,9 +19,9 @@ def test_every_option_reaches_the_run_under_its_own_name(run, asked):
     options = {
         "data": "photos", "network": "resnet18", "se": "server", "reduction": 4.0, "size": 64,
         "width": 0.5, "epochs": 2, "qat_epochs": 3, "batch": 5, "learning_rate": 0.1,
-        "qat_learning_rate": 0.2, "augment": "none", "weights": "w.npz", "engine": "tfmot",
-        "target": "tflm", "method": "entropy", "validation_split": 0.3, "strict": True,
-        "threads": 2, "runs": 9, "seed": 7, "output": "there", "name": "this",
+        "qat_learning_rate": 0.2, "augment": "none", "weights": "w.npz", "source": "resnet50",
+        "engine": "tfmot", "target": "tflm", "method": "entropy", "validation_split": 0.3,
+        "strict": True, "threads": 2, "runs": 9, "seed": 7, "output": "there", "name": "this",
         "overwrite": True, "resume": True,
     }  # fmt: skip
     words = []

@@ -183,6 +183,16 @@ def test_weights_that_are_no_numbers_name_the_layer(lowered, ranges, images):
         convert(aware)
 
 
+def test_weights_beyond_float16_are_refused_there_alone():
+    """The converter would take 65,504 for 100,000."""
+    image = keras.Input((4, 4, 1))
+    conv = keras.layers.Conv2D(1, 1, kernel_initializer=keras.initializers.Constant(1e5))
+    model = keras.Model(image, conv(image))
+    with pytest.raises(ValueError, match="NaN or more than float16's 65,504 in layer"):
+        convert(model, "float16")
+    assert convert(model, "float32").scheme == "float32"
+
+
 def test_ranges_in_a_plain_dictionary_get_every_check(lowered, ranges):
     plain = dict(ranges)
     assert convert(lowered, ranges=plain).content == convert(lowered, ranges=ranges).content

@@ -122,6 +122,43 @@ def test_images_and_answers_must_be_finite(lowered, artifact, images):
         verify(lowered, broken, images)
 
 
+@pytest.mark.parametrize(
+    "begin",
+    [lambda part: [keras.Input((16, 16, 3)), part], lambda part: [part]],
+    ids=["with an Input", "built later"],
+)
+def test_a_sequential_model_is_verified(images, begin):
+    """It has no `output_names`, and no `input` before it is built."""
+    keras.utils.set_random_seed(0)
+    part = keras.Sequential(
+        [
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 3, bias_initializer="random_normal", name="conv"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, bias_initializer="random_normal", name="classes"),
+        ]
+    )
+    model = keras.Sequential(begin(part))
+    with quiet():
+        model.build((None, *images.shape[1:]))
+    labels = model.predict(images, verbose=0).argmax(axis=1)
+    agreement = verify(model, convert(model, "float32"), images, labels)
+    assert agreement.accuracy == {"keras": 1.0, "tflite": 1.0}
+    blamed = verify(model, convert(model, calibration=images), images, blame=True).blame
+    assert blamed[-1].layer == model.layers[-1].name  # as Keras calls its output
+
+
+def test_what_the_model_cannot_take_is_told_before_it_runs(lowered, artifact, images):
+    unbuilt = keras.Sequential([keras.layers.Flatten()])
+    with pytest.raises(TypeError, match=r"Begin it with keras.Input\(shape\)"):
+        verify(unbuilt, artifact, images)
+    height, width, channels = images.shape[1:]
+    shape = rf"shape \(count, {height}, {width}, {channels}\)"
+    for wrong in (images[..., :1], images[0], images.astype(str), images[:, :8]):
+        with pytest.raises(ValueError, match=rf"numbers of {shape}\. Received: {wrong.dtype}"):
+            verify(lowered, artifact, wrong)
+
+
 def test_masks_count_their_pixels_but_not_the_void_ones(images):
     image = keras.Input((16, 16, 3), name="image")
     masks = keras.layers.Conv2D(2, 1, bias_initializer="normal", name="masks")(image)

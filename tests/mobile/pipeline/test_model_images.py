@@ -40,7 +40,7 @@ def flowers(tmp_path):
 def test_images_are_of_the_models_size_and_of_the_part_asked_for(saved, flowers):
     model, path = saved(3, size=24)
     train = model_images.load(model, path, flowers, 100)
-    test = model_images.load(model, path, flowers, 100, part="test")
+    test, _ = model_images.load_judging(model, path, flowers, 100)
     assert train.shape == (12, 24, 24, 3) and train.max() < 100
     assert test.shape == (6, 24, 24, 3) and test.min() >= 100
 
@@ -69,6 +69,34 @@ def test_names_tell_more_than_their_number(saved, flowers):
     assert len(model_images.load(model, path, flowers, 5)) == 5  # some of its classes
     with pytest.raises(ValueError, match=r"Add what is missing.*--epochs 0"):
         model_images.load_labelled(model, path, flowers)  # would count them otherwise
+
+
+def test_images_to_judge_with_bring_their_labels_in_the_models_order(saved, flowers):
+    for names in (("rose", "aster", "lily", "iris"), ("aster", "lily", "rose")):
+        model, path = saved(len(names), names)
+        pixels, labels = model_images.load_judging(model, path, flowers, 5)
+        greys = pixels[:, 0, 0, 0].astype(int)  # 100 of the test part, 10 times the folder's place
+        folders = np.array(["aster", "lily", "rose"])[(greys - 100) // 10]
+        assert [names[i] for i in labels] == folders.tolist()
+    model, path = saved(3)  # without names
+    pixels, labels = model_images.load_judging(model, path, flowers, 5)
+    np.testing.assert_array_equal(labels, (pixels[:, 0, 0, 0].astype(int) - 100) // 10)
+
+
+def test_images_to_judge_with_have_no_labels_where_no_folders_are_classes(saved, flowers):
+    model, path = saved(1000)
+    pixels, labels = model_images.load_judging(model, path, f"{flowers}/train/rose", 5)
+    assert len(pixels) == 4 and labels is None
+    inputs = keras.Input((16, 16, 3))
+    masks = keras.Model(inputs, keras.layers.Conv2D(11, 1)(inputs))
+    assert model_images.load_judging(masks, path, flowers, 5)[1] is None
+
+
+def test_a_class_of_the_test_part_that_the_model_lacks_is_named(saved, flowers, tmp_path):
+    (tmp_path / "flowers" / "test" / "rose").rename(tmp_path / "flowers" / "test" / "tulip")
+    model, path = saved(3, ("aster", "lily", "rose"))
+    with pytest.raises(ValueError, match=r"3 classes \(aster, lily, rose\), and test.* of tulip"):
+        model_images.load_judging(model, path, flowers, 6)
 
 
 def test_labels_count_the_classes_as_the_model_does(saved, flowers):

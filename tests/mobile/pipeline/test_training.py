@@ -158,3 +158,14 @@ def test_loss_that_is_no_number_stops_the_training(shades):
     model.layers[-1].set_weights([np.full((4, 2), np.nan, np.float32), np.zeros(2)])
     with pytest.raises(ValueError, match="--learning-rate"):
         training.train(model, *shades, epochs=1)
+
+
+def test_a_weight_that_is_no_number_is_told_even_where_the_loss_is_one(shades):
+    """A ReLU makes 0 of NaN."""
+    inputs = keras.Input((8, 8, 3))
+    conv = keras.layers.Conv2D(4, 3, activation="relu", name="blind")
+    x = keras.layers.GlobalAveragePooling2D()(conv(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    conv.set_weights([np.full(conv.kernel.shape, np.nan), np.zeros(4)])
+    with pytest.raises(ValueError, match=r"in layer 'blind' of .* after training"):
+        training.train(model, *shades, epochs=1)

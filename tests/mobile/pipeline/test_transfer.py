@@ -63,6 +63,8 @@ def test_weights_file_starts_another_configuration(donor, images, tmp_path):
     path = tmp_path / "trained.weights.h5"
     donor.save_weights(path)
     model = _network(keras_se.MOBILE, seed=2)
+    with pytest.raises(ValueError, match=r"source='resnet50' for .*named as in Keras"):
+        transfer.start_from(model, path, _network("default", seed=3), images, "resnet50")
     transfer.start_from(model, path, _network("default", seed=3), images)
     want = training.predict(donor, images)
     np.testing.assert_allclose(

@@ -100,6 +100,36 @@ def test_fixed_ranges_stay_in_distillation(student, lowered, images, ranges):
     assert after["sigmoid"] == pytest.approx(ranges["sigmoid"])
 
 
+def test_a_teacher_of_another_kind_is_refused(student, lowered, images):
+    """One number would be compared with each of the student's, logits with probabilities."""
+
+    def teacher(units):  # without a softmax
+        x = keras.layers.GlobalAveragePooling2D()(lowered.input)
+        return keras.Model(lowered.input, keras.layers.Dense(units)(x), name="other")
+
+    before, classes = student.get_weights(), student.output_shape[-1]
+    with pytest.raises(ValueError, match=rf"\[\(1,\)\] from 'other', and \[\({classes},\)\]"):
+        distil(student, teacher(1), images, steps=2)
+    with pytest.raises(ValueError, match="other numbers from 'other', and probabilities from"):
+        distil(student, teacher(classes), images, steps=2)
+    logits = teacher(classes)
+    logits.set_weights([50 * weight for weight in logits.get_weights()])
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="probabilities from 'tiny'"):
+        distil(quantize_aware(logits, calibration=images), lowered, images, steps=2)
+    for was, now in zip(before, student.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)
+
+
+def test_batches_train_as_the_array_does(lowered, ranges, images):
+    found = []
+    for given in (images, [images[:10], images[10:]], ((x[None], 0) for x in images)):
+        model = quantize_aware(lowered, ranges=ranges)
+        found.append(distil(model, lowered, given, steps=2, augment=False).get_weights())
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_a_float_model_is_refused(lowered, images):
     with pytest.raises(ValueError, match="quantize_aware"):
         distil(lowered, lowered, images, steps=1)

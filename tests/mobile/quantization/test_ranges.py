@@ -18,7 +18,7 @@ def test_updated_ranges_leave_the_first_alone():
     assert ranges["a"] == (0.0, 6.0)
 
 
-@pytest.mark.parametrize("bad", [(1.0, 0.0), (0.0, float("nan")), (float("-inf"), 0.0)])
+@pytest.mark.parametrize("bad", [(1.0, 0.0), (0.0, float("nan")), (float("-inf"), 0.0), ("0", "1")])
 def test_ranges_must_be_finite_and_in_order(bad):
     with pytest.raises(ValueError, match="tensor 'a'"):
         Ranges({"a": bad})
