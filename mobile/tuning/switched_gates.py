@@ -68,7 +68,11 @@ class SwitchedGates:
         """The top-1 of each image (each position of it) with the gates named in `folded` fixed."""
         for name, switch in self._switches.items():
             switch.fixed.assign(float(name in folded))
-        outputs: Any = self._model.predict(self.images, self._batch_size, verbose=0)  # type: ignore
+        return self.answers_of(self._model)
+
+    def answers_of(self, model: keras.Model) -> np.ndarray:
+        """The same of another model."""
+        outputs: Any = model.predict(self.images, self._batch_size, verbose=0)  # type: ignore
         return outputs.argmax(axis=-1)
 
     def agreement(self, answers: np.ndarray) -> float:

@@ -1,0 +1,136 @@
+"""Fit anew the kernels that read what folded gates scaled: closed form, no labels, no steps.
+
+A constant in the place of a gate leaves an error in its block. The 1x1 convolution behind can make
+up for a part of it, since it mixes the channels: its kernel is the one whose output is nearest to
+that of the network with gates.
+
+Source:
+    He, Zhang and Sun, 2017, "Channel pruning for accelerating very deep neural networks",
+    arXiv:1707.06168, equation 1 with the channels fixed. The ridge is added here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import keras
+import numpy as np
+
+from keras_se.graph import trace
+from keras_se.layers import ChannelScale
+
+_RIDGE = 0.03  # of the energy of each channel, towards the kernel as it was
+_MOST, _MEMORY_BYTES = 256, 10**9  # images, and what the largest tensor of them all may take
+_MOST_ROWS, _ROWS = 40_000, 4096  # positions in all, and at a time
+
+
+def refit_kernels(model: keras.Model, folded: keras.Model, images: np.ndarray) -> tuple[str, ...]:
+    """Bring a folded model nearer to the one that it was made of, in place.
+
+        kernel' = argmin |y kernel' - (t - bias)|^2 + 0.03 sum_c |y_c|^2 |kernel'_c - kernel_c|^2
+
+    y is what a 1x1 convolution or dense layer reads in `folded`, t its output in `model`. One walk
+    through both side by side fits each after those before it. Fitted is every such layer, without
+    an activation, that alone reads what a constant gate scales, and is called once.
+
+    Args:
+        model: The model with gates.
+        folded: What `keras_se.fold` made of it.
+        images: Those that the constants are from, or more; 256 at most are taken, spread evenly.
+
+    Returns:
+        The paths of the layers that were fitted, in the model's order.
+    """
+    graph, theirs = trace(folded), trace(model)
+    readers = _readers(graph, {node.path for node in theirs.nodes if _scales(node)})
+    readers &= {node.path for node in theirs.nodes}
+    if not readers:
+        return ()
+    batch = [_spread(images, _affordable(graph), model.inputs[0].dtype)]
+    steps, truths, fitted = theirs.run(batch), {}, []
+    for node, values in graph.run(batch):
+        if node.path not in readers:
+            continue
+        while node.path not in truths:  # the two may take branches in another order
+            step, found = next(steps)
+            if step.path in readers:
+                truths[step.path] = found[step.outputs[0]]
+        seen = values[node.inputs[0]]
+        _fit(node.operation, seen, truths.pop(node.path))
+        values[node.outputs[0]] = node.operation(seen)
+        fitted.append(node.path)
+    return tuple(fitted)
+
+
+def _scales(node):
+    return isinstance(node.operation, ChannelScale)
+
+
+def _readers(graph, before):
+    """Paths of the layers that alone read a constant gate which was not there before."""
+    uses, calls = graph.uses(), Counter(id(node.operation) for node in graph.nodes)
+    scaled = {
+        node.outputs[0]
+        for node in graph.nodes
+        if _scales(node) and node.path not in before and uses[node.outputs[0]] == 1
+    }
+    return {
+        node.path
+        for node in graph.nodes
+        if scaled.intersection(node.inputs)
+        and calls[id(node.operation)] == 1
+        and _mixes_channels(node.operation)
+    }
+
+
+def _mixes_channels(layer):
+    """Whether a layer is linear, and looks at one position at a time."""
+    if isinstance(layer, keras.layers.Dense):
+        return layer.activation is keras.activations.linear
+    return (
+        type(layer) in (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+        and set(layer.kernel_size) == {1}
+        and layer.groups == 1
+        and layer.activation is keras.activations.linear
+    )
+
+
+def _affordable(graph):
+    shapes = [ref.shape[1:] for node in graph.nodes for ref in node.outputs]
+    largest = max(np.prod([size or 1 for size in shape]) for shape in shapes)
+    return int(np.clip(_MEMORY_BYTES // (4 * largest), 16, _MOST))
+
+
+def _spread(images, count, dtype):
+    chosen = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
+    return keras.ops.convert_to_tensor(images[chosen], dtype=dtype)
+
+
+def _fit(layer, seen, truth):
+    """Give a layer the kernel that makes of `seen` what is nearest to `truth`."""
+    seen, truth = _columns(layer, seen, getattr(layer, "strides", ())), _columns(layer, truth)
+    kernel, *bias = layer.get_weights()
+    flat = kernel.reshape(kernel.shape[-2:]).astype("float64")
+    truth = truth - bias[0] if bias else truth
+    every = -(-len(seen) // _MOST_ROWS)
+    seen, truth = seen[::every], truth[::every]
+    square, product = np.zeros((seen.shape[1],) * 2), np.zeros(flat.shape)
+    for start in range(0, len(seen), _ROWS):
+        rows = seen[start : start + _ROWS].astype("float64")
+        square += rows.T @ rows
+        product += rows.T @ truth[start : start + _ROWS]
+    energy = np.diag(square)
+    if not energy.any():
+        return
+    ridge = _RIDGE * np.maximum(energy, 1e-6 * energy.mean())
+    flat = np.linalg.solve(square + np.diag(ridge), product + ridge[:, None] * flat)
+    layer.set_weights([flat.reshape(kernel.shape), *bias])
+
+
+def _columns(layer, values, strides=()):
+    """One column a channel, one row a position: of those that the layer's strides meet."""
+    values = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(values, "float32")))
+    if getattr(layer, "data_format", "channels_last") == "channels_first":
+        values = np.moveaxis(values, 1, -1)
+    values = values[(slice(None), *(slice(None, None, stride) for stride in strides))]
+    return values.reshape(-1, values.shape[-1])
