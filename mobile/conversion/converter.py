@@ -17,7 +17,7 @@ from keras_se.rebuild import rebuild
 from mobile import devices, tflite
 from mobile.conversion import int8_storage, tflite_converter
 from mobile.conversion.names import name_after_layers
-from mobile.conversion.schemes import IO_TYPES, SCHEMES
+from mobile.conversion.schemes import CALIBRATED, IO_TYPES, SCHEMES
 from mobile.lowering import lower
 from mobile.quantization import calibration_images, engines, keras_engine
 from mobile.quantization.calibration import calibrate
@@ -129,7 +129,7 @@ _EFFECTIVE = {
 
 
 def _arithmetic(scheme):
-    return scheme if scheme in ("int8", "int16x8") else "float32"
+    return scheme if scheme in CALIBRATED else "float32"
 
 
 def _float_target(target):

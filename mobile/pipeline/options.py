@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile import data as data_room
+from mobile.benchmarking.settings import INTERLEAVED
 from mobile.lowering.targets import TARGETS
 from mobile.pipeline import training
 from mobile.quantization import ENGINES, METHODS
@@ -63,7 +64,7 @@ class Options(Record):
     validation_split: float | None = None
     strict: bool = False
     threads: int = 1
-    runs: int = 200
+    runs: int = INTERLEAVED.runs
     seed: int = 0
 
     def float_training(self) -> dict[str, Any]:
