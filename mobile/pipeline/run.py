@@ -1,4 +1,4 @@
-"""The whole road in one call: train, quantise, convert, verify, benchmark, report, or go on."""
+"""Everything in one call: train, quantise, convert, verify, benchmark, report, or go on."""
 
 import contextlib
 import datetime
