@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,9 +28,9 @@ from mobile.tflite.file import put_metadata, view
 
 
 def convert(
-    model,
+    model: Any,
     scheme: str = "int8",
-    calibration=None,
+    calibration: Any = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     target: str = "xnnpack",
     input_type: str = "int8",

@@ -1,5 +1,7 @@
 """From a word of the user to a device."""
 
+import os
+
 from mobile.devices.adb import AdbDevice
 from mobile.devices.base import Device
 from mobile.devices.local import LocalDevice
@@ -10,7 +12,11 @@ from mobile.devices.ssh import SshDevice
 DEVICES = ("local", "ssh:[user@]host[:port]", "adb[:serial]")
 
 
-def connect(device: str | Device = "local", python=None, benchmark_model=None) -> Device:
+def connect(
+    device: str | Device = "local",
+    python: str | os.PathLike | None = None,
+    benchmark_model: str | os.PathLike | None = None,
+) -> Device:
     """Return the device of that name; a device object is returned as it is.
 
     Args:

@@ -171,7 +171,7 @@ def _check_known(word: str, value, known: Iterable[str], advice: str) -> None:
         )
 
 
-def se_named(name: str, reduction: float | None = None):
+def se_named(name: str, reduction: float | None = None) -> Any:
     """Return the `se` argument of `keras_se.models.build` for a word of the command line.
 
     >>> se_named("mobile", reduction=8).reduction
