@@ -149,17 +149,25 @@ def check_regularizer(argument: str, value: Any, where: str = "") -> None:
 def _check_readable(
     argument: str, value: Any, module: ModuleType, example: str, where: str
 ) -> None:
+    if _reads(module, value):
+        return
+    kind, advice = TypeError, f"Pass a name such as {example!r}."
+    if isinstance(value, str):  # Keras lists names that it does not read
+        known = [name for name in _names(module) if _reads(module, name)]
+        kind, advice = ValueError, choices(value, known)
+    raise kind(
+        f"`{argument}` must be a name or an object of {module.__name__}. Received: "
+        f"{argument}={value!r} of type {type(value).__name__}{where}. "
+        f"{advice}"
+    )
+
+
+def _reads(module: ModuleType, value: Any) -> bool:
     try:
         module.get(value)
-    except (TypeError, ValueError):
-        kind, advice = TypeError, f"Pass a name such as {example!r}."
-        if isinstance(value, str):
-            kind, advice = ValueError, choices(value, _names(module))
-        raise kind(
-            f"`{argument}` must be a name or an object of {module.__name__}. Received: "
-            f"{argument}={value!r} of type {type(value).__name__}{where}. "
-            f"{advice}"
-        ) from None
+    except (KeyError, TypeError, ValueError):  # KeyError: the name lacks an argument of its own
+        return False
+    return True
 
 
 def _names(module: ModuleType) -> list[str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import keras
@@ -114,10 +114,13 @@ class Complexity:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Complexity":
-        """Return the record that `to_dict` described."""
-        rows = (row | {"output_shape": tuple(row["output_shape"])} for row in values["layers"])
-        uncounted = tuple(values.get("uncounted", ()))
-        return cls(values["name"], tuple(LayerCost(**row) for row in rows), uncounted)
+        """Return the record that `to_dict` described. Keys that are no field are skipped."""
+        rows = []
+        for row in values["layers"]:
+            read: dict[str, Any] = {field.name: row[field.name] for field in fields(LayerCost)}
+            read["output_shape"] = tuple(read["output_shape"])
+            rows.append(LayerCost(**read))
+        return cls(values["name"], tuple(rows), tuple(values.get("uncounted", ())))
 
     def __str__(self) -> str:
         return self.table(self.by_stage())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import keras
@@ -59,10 +59,11 @@ class BlockGates:
 
     @classmethod
     def from_dict(cls, values: dict) -> BlockGates:
-        """Return the record that `to_dict` described."""
-        read: dict[str, Any] = {**values, "shape": tuple(values["shape"])}
+        """Return the record that `to_dict` described. Keys that are no field are skipped."""
+        read: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
         for name in ("mean", "spread", "constant", "class_means"):
             read[name] = None if values[name] is None else np.array(values[name])
+        read["shape"] = tuple(read["shape"])
         return cls(**read)
 
 
@@ -106,9 +107,10 @@ class Gates:
 
     @classmethod
     def from_dict(cls, values: dict) -> Gates:
-        """Return the record that `to_dict` described."""
+        """Return the record that `to_dict` described. Keys that are no field are skipped."""
         blocks = tuple(BlockGates.from_dict(block) for block in values["blocks"])
-        return cls(**values | {"blocks": blocks, "classes": tuple(values["classes"])})
+        classes, skipped = tuple(values["classes"]), values["skipped"]
+        return cls(values["model"], values["images"], blocks, classes, skipped)
 
     def __str__(self) -> str:
         head = ["block", "tensor", "gate", "spread", "widest", "saturated", "error"]

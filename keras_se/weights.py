@@ -159,7 +159,7 @@ def _recognize(source):
             return name, float(told.get("width", 1.0)), mode
     known = ", ".join(pattern for pattern, *_ in _APPLICATIONS)
     raise ValueError(
-        f"`source` must be a keras.applications model that has a twin here. Received: a model "
+        f"`source` must be a keras.applications model of a network that is here. Received: a model "
         f"named {source.name!r}. Known: names that match {known}."
     )
 

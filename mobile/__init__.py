@@ -83,8 +83,8 @@ _HOMES = {
     "Schedule": "benchmarking.settings",
     "Timings": "benchmarking.timings",
 }
-_ROOMS = ("analysis", "benchmarking", "conversion", "data", "devices", "lowering", "pipeline")
-_ROOMS += ("quantization", "reporting", "tflite", "tuning")
+_FOLDERS = ("analysis", "benchmarking", "conversion", "data", "devices", "lowering", "pipeline")
+_FOLDERS += ("quantization", "reporting", "tflite", "tuning")
 
 
 def __getattr__(name: str):
@@ -92,9 +92,9 @@ def __getattr__(name: str):
         found = getattr(importlib.import_module(f"mobile.{_HOMES[name]}"), name)
         _tell_keras()
         return found
-    if name in _ROOMS:
+    if name in _FOLDERS:
         return importlib.import_module(f"mobile.{name}")
-    near = difflib.get_close_matches(name, (*_HOMES, *_ROOMS))
+    near = difflib.get_close_matches(name, (*_HOMES, *_FOLDERS))
     meant = f"Did you mean {' or '.join(near)}? It has" if near else "It has"
     raise AttributeError(
         f"module 'mobile' has no attribute {name!r}. {meant} {', '.join(sorted(_HOMES))}."
@@ -102,7 +102,7 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_ROOMS})
+    return sorted({*globals(), *_HOMES, *_FOLDERS})
 
 
 def _tell_keras():

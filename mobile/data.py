@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,12 @@ def load(
 
 
 def from_arrays(
-    x_train, y_train, x_test, y_test, classes: Sequence[str] | None = None, name: str = "arrays"
+    x_train: Any,
+    y_train: Any,
+    x_test: Any,
+    y_test: Any,
+    classes: Sequence[str] | None = None,
+    name: str = "arrays",
 ) -> DataSet:
     """Make a data set of arrays: RGB pixels 0 to 255 and class indices.
 

@@ -2,6 +2,7 @@
 
 import collections
 from dataclasses import dataclass
+from typing import Any
 
 from mobile import devices, tflite
 from mobile.analysis.operator_support import ACCELERATORS, Verdict, advice_on
@@ -84,7 +85,7 @@ class LintReport(Record):
         return text + "".join(f"\n! {note}" for note in self.notes)
 
 
-def lint(model, target: str = "xnnpack", verify: bool = True) -> LintReport:
+def lint(model: Any, target: str = "xnnpack", verify: bool = True) -> LintReport:
     """List the operators of any .tflite that a target's accelerator does not keep.
 
     Args:

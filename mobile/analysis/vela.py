@@ -11,6 +11,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
+from typing import Any
 
 from mobile import tflite
 from mobile.record import Amount, Count, Record, table
@@ -100,7 +101,7 @@ class Estimate(Record):
 
 
 def estimate(
-    model, accelerator: str = "ethos-u55-256", name: str = "model", timeout: float = 600
+    model: Any, accelerator: str = "ethos-u55-256", name: str = "model", timeout: float = 600
 ) -> Estimate:
     """Estimate a model on an Ethos-U with Vela, Arm's compiler. Nothing is measured.
 

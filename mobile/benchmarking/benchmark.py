@@ -5,6 +5,7 @@ import os
 import pathlib
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,11 +24,11 @@ _JOB_S = 1800  # what a whole job may take beside what the runs must add up to
 
 
 def benchmark(
-    models,
-    device="local",
+    models: Any,
+    device: Any = "local",
     *,
     reference: str | Sequence[str] | None = None,
-    images=None,
+    images: Any = None,
     expected: Mapping | None = None,
     tolerance: float | None = None,
     shape: Sequence[int] | Mapping | None = None,

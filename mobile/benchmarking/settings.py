@@ -5,6 +5,7 @@ import difflib
 import math
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from mobile.devices.agent.runtime import KERNELS, RUNTIMES
 
@@ -106,7 +107,7 @@ class Runtime:
         return tuple(self.threads) if isinstance(self.threads, list | tuple) else (self.threads,)
 
 
-def combined(schedule: Schedule, runtime, fields: dict) -> tuple[Schedule, Runtime]:
+def combined(schedule: Schedule, runtime: Any, fields: dict) -> tuple[Schedule, Runtime]:
     """Return both records with some of their fields replaced.
 
     Args:

@@ -1,6 +1,8 @@
 """Ways to put the question to a device other than taking turns."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from mobile.benchmarking import benchmark
 from mobile.benchmarking.settings import SINGLE_STREAM, Runtime, Schedule, combined
@@ -10,13 +12,13 @@ SCENARIOS = ("single-stream",)
 
 
 def single_stream(
-    models,
-    device="local",
+    models: Any,
+    device: Any = "local",
     *,
-    images=None,
-    expected=None,
-    tolerance=None,
-    shape=None,
+    images: Any = None,
+    expected: Mapping | None = None,
+    tolerance: float | None = None,
+    shape: Any = None,
     schedule: Schedule = SINGLE_STREAM,
     runtime: Runtime | str | None = None,
     **fields,

@@ -96,17 +96,18 @@ class Study:
 
     def _timings(self, name, row, rounds, verdict):
         artifact = self.chosen[row["of"]].artifact
-        return ModelTimings(
-            name=name,
-            times_ms=tuple(row["times_ms"][:rounds]),
-            size_bytes=artifact.size_bytes,
-            sha256=artifact.sha256,
-            output_error=verdict.error,
-            output_lsb=verdict.steps,
-            left_out=_left_out(artifact, row["delegates"]),
-            profile=tuple(OperatorTime(**each) for each in row.get("profile", ())),
-            **{key: row.get(key) for key in _KEPT},
-        )
+        found = {field: row[field] for field in _FIELDS if field in row}
+        found |= {
+            "name": name,
+            "times_ms": tuple(row["times_ms"][:rounds]),
+            "size_bytes": artifact.size_bytes,
+            "sha256": artifact.sha256,
+            "output_error": verdict.error,
+            "output_lsb": verdict.steps,
+            "left_out": _left_out(artifact, row["delegates"]),
+            "profile": tuple(OperatorTime(**each) for each in row.get("profile", ())),
+        }
+        return ModelTimings(**found)
 
     def _present(self, models):
         """Return the references that were timed, or else what was timed in their place."""
@@ -116,15 +117,8 @@ class Study:
         return present or tuple(m.name for m in models[:1])
 
 
-_KEPT = (
-    "partitions",
-    "load_ms",
-    "first_ms",
-    "peak_memory_bytes",
-    "kernels",
-    "control_of",
-    "fallback_of",
-)
+#: What the agent may say of a model under the name of a field.
+_FIELDS = [field.name for field in dataclasses.fields(ModelTimings)]
 
 
 def _remarks(row, verdict):

@@ -4,6 +4,7 @@ import functools
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,9 @@ class Subject:
         return entry, files
 
 
-def subjects(contents: Mapping, images=None, shape=None) -> tuple[dict[str, Subject], list]:
+def subjects(
+    contents: Mapping, images: Any = None, shape: Any = None
+) -> tuple[dict[str, Subject], list]:
     """Return a `Subject` by name for every file that can be read, and a `Failure` for the others.
 
     Args:

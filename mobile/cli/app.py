@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mobile.conversion.quiet import quiet
+from mobile.devices.connect import DEVICES
 from mobile.lowering.targets import TARGETS
 from mobile.quantization import ENGINES, METHODS
 
@@ -75,6 +76,8 @@ Seed = Annotated[int, typer.Option(help="Decides everything random.")]
 Se = Annotated[str, typer.Option(help=f"Squeeze-and-excitation: {one_of(SE)}.")]
 Threads = Annotated[int, typer.Option(help="Threads of the runtime.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+#: What --device takes, for a help that reads brackets as markup.
+DEVICE_WORDS = one_of(DEVICES).replace("[", r"\[")
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error

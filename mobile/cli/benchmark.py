@@ -32,10 +32,7 @@ def benchmark(
     ] = None,
     device: Annotated[
         list[str] | None,
-        typer.Option(
-            help=r"local, ssh:\[user@]host\[:port] or adb\[:serial]; repeat it for several at "
-            "once. Default: local."
-        ),
+        typer.Option(help=f"{app.DEVICE_WORDS}; repeat it for several at once. Default: local."),
     ] = None,
     threads: Annotated[str, typer.Option(help="Threads of the runtime, such as 1 or 1,2,4.")] = "1",
     runs: Annotated[

@@ -19,9 +19,7 @@ from mobile.cli.app import (
     one_of,
     refuse_existing,
 )
-from mobile.conversion.schemes import IO_TYPES, SCHEMES
-
-CALIBRATED = ("int8", "int16x8")
+from mobile.conversion.schemes import CALIBRATED, IO_TYPES, SCHEMES
 
 
 @keras_command

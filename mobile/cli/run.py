@@ -17,16 +17,15 @@ from mobile.cli.app import (
     keras_command,
     one_of,
 )
+from mobile.pipeline.options import Options
 from mobile.pipeline.training import AUGMENTATIONS
 
 
 @keras_command
 def run(
     data: Data = None,
-    network: Annotated[str, typer.Option(help="A network of `keras-se models`.")] = (
-        "mobilenet_v3_small"
-    ),
-    se: Se = "mobile",
+    network: Annotated[str, typer.Option(help="A network of `keras-se models`.")] = Options.network,
+    se: Se = Options.se,
     reduction: Annotated[float | None, typer.Option(help="Change the preset's reduction.")] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of the images.")] = None,
     width: Annotated[float | None, typer.Option(help="Multiplies the channels.")] = None,
@@ -47,16 +46,16 @@ def run(
         Path | None, typer.Option(help="Weights to start from, by layer name.")
     ] = None,
     source: Source = None,
-    engine: Engine = "keras",
-    target: Target = "xnnpack",
-    method: Method = "mse",
+    engine: Engine = Options.engine,
+    target: Target = Options.target,
+    method: Method = Options.method,
     validation_split: Annotated[
         float | None, typer.Option(help="Share to test on, if DATA has no test part.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A broken image is an error.")] = False,
-    threads: Threads = 1,
-    runs: Annotated[int, typer.Option(help="Benchmark rounds.")] = 200,
-    seed: Seed = 0,
+    threads: Threads = Options.threads,
+    runs: Annotated[int, typer.Option(help="Benchmark rounds.")] = Options.runs,
+    seed: Seed = Options.seed,
     output: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
     name: Annotated[str | None, typer.Option(help="Name of the run. Default: the data's.")] = None,
     overwrite: Annotated[

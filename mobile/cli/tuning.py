@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from mobile.benchmarking.settings import INTERLEAVED
 from mobile.cli.app import (
+    DEVICE_WORDS,
     Model,
     Output,
     Overwrite,
@@ -66,12 +68,10 @@ def fold(
     ] = 400,
     keep: Annotated[float, typer.Option(help="Least share of answers that stay, 0 to 1.")] = 0.99,
     by: Annotated[str, typer.Option(help="What to save: time or elements.")] = "time",
-    device: Annotated[
-        str, typer.Option(help=r"Where to time: local, ssh:\[user@]host\[:port], adb\[:serial].")
-    ] = "local",
+    device: Annotated[str, typer.Option(help=f"Where to time: {DEVICE_WORDS}.")] = "local",
     target: Target = "xnnpack",
     threads: Threads = 1,
-    runs: Annotated[int, typer.Option(help="Benchmark rounds.")] = 200,
+    runs: Annotated[int, typer.Option(help="Benchmark rounds.")] = INTERLEAVED.runs,
     plot: Plot = None,
     export_json: Annotated[Path | None, typer.Option(help="Write the record to this file.")] = None,
     overwrite: Overwrite = False,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +18,7 @@ from keras_se.rebuild import rebuild
 from mobile import devices, tflite
 from mobile.conversion import int8_storage, tflite_converter
 from mobile.conversion.names import name_after_layers
-from mobile.conversion.schemes import IO_TYPES, SCHEMES
+from mobile.conversion.schemes import CALIBRATED, IO_TYPES, SCHEMES
 from mobile.lowering import lower
 from mobile.quantization import calibration_images, engines, keras_engine
 from mobile.quantization.calibration import calibrate
@@ -27,9 +28,9 @@ from mobile.tflite.file import put_metadata, view
 
 
 def convert(
-    model,
+    model: Any,
     scheme: str = "int8",
-    calibration=None,
+    calibration: Any = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     target: str = "xnnpack",
     input_type: str = "int8",
@@ -129,7 +130,7 @@ _EFFECTIVE = {
 
 
 def _arithmetic(scheme):
-    return scheme if scheme in ("int8", "int16x8") else "float32"
+    return scheme if scheme in CALIBRATED else "float32"
 
 
 def _float_target(target):

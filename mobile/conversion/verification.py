@@ -45,7 +45,9 @@ class OperatorCheck(Record):
     share_off: float
 
 
-def verify(model, artifact, images, labels=None, blame: bool = False) -> Agreement:
+def verify(
+    model: Any, artifact: Any, images: Any, labels: Any = None, blame: bool = False
+) -> Agreement:
     """Compare a .tflite with the Keras model it came from, on the same images.
 
     Args:
@@ -111,7 +113,7 @@ def verify(model, artifact, images, labels=None, blame: bool = False) -> Agreeme
 
 
 def check_operators(
-    model: keras.Model, artifact, images, kernels: str = "reference"
+    model: keras.Model, artifact: Any, images: Any, kernels: str = "reference"
 ) -> tuple[OperatorCheck, ...]:
     """Feed each operator's own int8 inputs to the Keras layers it stands for, and compare.
 
@@ -152,7 +154,7 @@ def check_operators(
     return tuple(checks)
 
 
-def image_pitfalls(images) -> list[str]:
+def image_pitfalls(images: Any) -> list[str]:
     """What looks wrong with images, in sentences.
 
     >>> noise = np.random.default_rng(0).uniform(0, 255, (20, 32, 32, 3))

@@ -1,6 +1,7 @@
 """The Android debug bridge: how a command reaches a device, and what to do when it does not."""
 
 import json
+import os
 import subprocess
 
 from mobile.devices.base import LIMIT_S, AgentError
@@ -18,7 +19,9 @@ class AdbDevice(RemoteDevice):
         timeout_s: How long a job may take, unless it says so itself.
     """
 
-    def __init__(self, serial: str | None, python="python3", timeout_s: float = LIMIT_S):
+    def __init__(
+        self, serial: str | None, python: str | os.PathLike = "python3", timeout_s: float = LIMIT_S
+    ):
         super().__init__(
             name_of(serial),
             [*command(serial), "shell", "-T", "-e", "none"],

@@ -1,18 +1,26 @@
 """From a word of the user to a device."""
 
+import os
+
 from mobile.devices.adb import AdbDevice
 from mobile.devices.base import Device
 from mobile.devices.local import LocalDevice
 from mobile.devices.native import NativeDevice
 from mobile.devices.ssh import SshDevice
 
+#: The words that `connect` takes; the help of the command line reads them here.
+DEVICES = ("local", "ssh:[user@]host[:port]", "adb[:serial]")
 
-def connect(device: str | Device = "local", python=None, benchmark_model=None) -> Device:
+
+def connect(
+    device: str | Device = "local",
+    python: str | os.PathLike | None = None,
+    benchmark_model: str | os.PathLike | None = None,
+) -> Device:
     """Return the device of that name; a device object is returned as it is.
 
     Args:
-        device: `"local"`, `"ssh:[user@]host[:port]"`, `"adb"`, `"adb:SERIAL"`, or an object with a
-            `name` and `run(job, files, update=None)`.
+        device: One of `DEVICES`, or an object with a `name` and `run(job, files, update=None)`.
         python: Python interpreter on the device, where another than the usual one is meant.
         benchmark_model: Path, on this machine, of TFLite's native tool for an Android device.
 
@@ -41,7 +49,7 @@ def connect(device: str | Device = "local", python=None, benchmark_model=None) -
         )
     if device != "local":
         raise ValueError(
-            f"A device must be one of: local, ssh:[user@]host[:port], adb, adb:SERIAL. "
+            f"A device must be one of: {', '.join(DEVICES)}. "
             f"Received: device={device!r}. For a way of your own, pass an object with `name` and "
             f"`run(job, files, update=None)`."
         )

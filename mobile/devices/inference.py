@@ -4,6 +4,7 @@ All is built on `Device.run`, so another way to reach a machine is another small
 """
 
 import io
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from mobile.tflite.content import content_of
 
 
 def predict(
-    content, inputs, kernels: str = "default", device: str | Device = "local"
+    content: Any, inputs: Any, kernels: str = "default", device: str | Device = "local"
 ) -> list[np.ndarray]:
     """Return the model's raw outputs, a list of arrays, for raw inputs of its own dtype.
 
@@ -33,7 +34,11 @@ def predict(
 
 
 def activations(
-    content, inputs, tensors="all", kernels: str = "builtin", device: str | Device = "local"
+    content: Any,
+    inputs: Any,
+    tensors="all",
+    kernels: str = "builtin",
+    device: str | Device = "local",
 ) -> dict[int, np.ndarray]:
     """Return raw tensors inside the model by index, as `tflite.read` counts them.
 
@@ -64,7 +69,9 @@ def _run_predict(content, inputs, kernels, device, tensors):
     return {int(index): answer.array(name) for index, name in names.items()}
 
 
-def probe(content, inputs=None, kernels: str = "default", device: str | Device = "local") -> dict:
+def probe(
+    content: Any, inputs: Any = None, kernels: str = "default", device: str | Device = "local"
+) -> dict:
     """Load the model in a process of its own; return what the agent found out about it.
 
     The dictionary holds `partitions` (None if the runtime does not tell), `delegates` (a list of
@@ -79,7 +86,7 @@ def probe(content, inputs=None, kernels: str = "default", device: str | Device =
     return {**result["models"]["model"], **{k: v for k, v in result.items() if "runtime" in k}}
 
 
-def partitions(content, device: str | Device = "local") -> int | None:
+def partitions(content: Any, device: str | Device = "local") -> int | None:
     """Return how many pieces of the model the runtime's delegate takes; None if it does not tell.
 
     Raises:
@@ -88,7 +95,7 @@ def partitions(content, device: str | Device = "local") -> int | None:
     return probe(content, device=device)["partitions"]
 
 
-def pack(name: str, content, inputs, prefix: str = "0") -> tuple[dict, dict[str, bytes]]:
+def pack(name: str, content: Any, inputs: Any, prefix: str = "0") -> tuple[dict, dict[str, bytes]]:
     """Return a job's entry for one model, and the files that go with it."""
     entry = {"name": name, "file": f"{prefix}.tflite", "inputs": []}
     files = {entry["file"]: content_of(content)}

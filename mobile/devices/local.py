@@ -4,6 +4,7 @@ import os
 import pathlib
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 
 from mobile.devices import archive
 from mobile.devices.agent.supervisor import Supervisor
@@ -20,10 +21,15 @@ class LocalDevice:
 
     name = "local"
 
-    def __init__(self, python=sys.executable, timeout_s: float = LIMIT_S):
+    def __init__(self, python: str | os.PathLike = sys.executable, timeout_s: float = LIMIT_S):
         self.python, self.timeout_s = os.path.expanduser(str(python)), timeout_s
 
-    def run(self, job, files, update=None) -> Answer:
+    def run(
+        self,
+        job: dict,
+        files: Mapping[str, bytes],
+        update: Callable[[Answer], object] | None = None,
+    ) -> Answer:
         """Do a job in new processes and a new folder, which is gone afterwards; see `Device.run`.
 
         Raises:

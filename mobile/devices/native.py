@@ -5,6 +5,7 @@ import pathlib
 import re
 import shlex
 import tempfile
+from collections.abc import Callable, Mapping
 
 from mobile.devices import adb, benchmark_model
 from mobile.devices.agent.cache import LIMIT_DAYS
@@ -39,7 +40,12 @@ class NativeDevice:
                 f"Build it from LiteRT's tflite/tools/benchmark for the device's processor."
             )
 
-    def run(self, job, files, update=None) -> Answer:
+    def run(
+        self,
+        job: dict,
+        files: Mapping[str, bytes],
+        update: Callable[[Answer], object] | None = None,
+    ) -> Answer:
         """Do a benchmark job; see `Device.run`.
 
         Raises:

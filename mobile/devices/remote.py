@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from collections.abc import Callable, Mapping
 
 from mobile.devices.agent import boot
 from mobile.devices.agent.serve import MARK
@@ -43,7 +44,12 @@ class RemoteDevice:
         self.name, self.command, self.python = name, list(command), str(python)
         self.advice, self.timeout_s = advice, timeout_s
 
-    def run(self, job, files, update=None) -> Answer:
+    def run(
+        self,
+        job: dict,
+        files: Mapping[str, bytes],
+        update: Callable[[Answer], object] | None = None,
+    ) -> Answer:
         """Do a job on the device; see `Device.run`.
 
         Raises:

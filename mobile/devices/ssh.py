@@ -1,5 +1,6 @@
 """Devices reached through the system's own ssh, with the user's own configuration and keys."""
 
+import os
 import re
 
 from mobile.devices.base import LIMIT_S
@@ -21,7 +22,9 @@ class SshDevice(RemoteDevice):
         timeout_s: How long a job may take, unless it says so itself.
     """
 
-    def __init__(self, destination: str, python="python3", timeout_s: float = LIMIT_S):
+    def __init__(
+        self, destination: str, python: str | os.PathLike = "python3", timeout_s: float = LIMIT_S
+    ):
         command = arguments(destination)
         words = " ".join(command[2 + 2 * len(_OPTIONS) :])
         super().__init__(

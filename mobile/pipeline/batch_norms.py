@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def recenter_batch_norms(model: keras.Model, images, batch: int = 32) -> None:
+def recenter_batch_norms(model: keras.Model, images: Any, batch: int = 32) -> None:
     """Give each BatchNorm the statistics of these images, and keep the model's function.
 
         mean' = E[x], variance' = Var[x]
@@ -39,7 +39,9 @@ def recenter_batch_norms(model: keras.Model, images, batch: int = 32) -> None:
         norm.set_weights([gamma * new / old, beta, mean, variance])
 
 
-def refresh_batch_norms(model: keras.Model, images, batch: int = 64, batches: int = 16) -> None:
+def refresh_batch_norms(
+    model: keras.Model, images: Any, batch: int = 64, batches: int = 16
+) -> None:
     """Replace the moving averages of BatchNorm by plain averages over some training batches.
 
     After a short training the moving averages still remember the start. Dropout is active as in

@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import keras
@@ -63,7 +63,7 @@ def _written_by(path: Path) -> str:
         return "which does not say what wrote it"
 
 
-def save(model, path: str | Path, classes: Sequence[str] = ()) -> Path:
+def save(model: Any, path: str | Path, classes: Sequence[str] = ()) -> Path:
     """Write a model so that a reader sees the old file or the whole new one.
 
     Args:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile import data as data_room
+from mobile.benchmarking.settings import INTERLEAVED
 from mobile.lowering.targets import TARGETS
 from mobile.pipeline import training
 from mobile.quantization import ENGINES, METHODS
@@ -65,7 +66,7 @@ class Options(Record):
     validation_split: float | None = None
     strict: bool = False
     threads: int = 1
-    runs: int = 200
+    runs: int = INTERLEAVED.runs
     seed: int = 0
 
     def float_training(self) -> dict[str, Any]:
@@ -182,7 +183,7 @@ def _check_known(word: str, value, known: Iterable[str], advice: str) -> None:
         )
 
 
-def se_named(name: str, reduction: float | None = None):
+def se_named(name: str, reduction: float | None = None) -> Any:
     """Return the `se` argument of `keras_se.models.build` for a word of the command line.
 
     >>> se_named("mobile", reduction=8).reduction

@@ -1,11 +1,11 @@
-"""The whole road in one call: train, quantise, convert, verify, benchmark, report, or go on."""
+"""Everything in one call: train, quantise, convert, verify, benchmark, report, or go on."""
 
 import contextlib
 import datetime
 import importlib.metadata
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from mobile import data as data_room
 from mobile.benchmarking.timings import Timings
@@ -25,12 +25,12 @@ _GATE_IMAGES = 200
 
 
 def run(
-    data=None,
+    data: Any = None,
     output: str | Path = "runs",
     name: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
-    progress=None,
+    progress: Any = None,
     show: bool = False,
     **options,
 ) -> Results:

@@ -19,9 +19,9 @@ AUGMENTATIONS = {
 
 
 def train(
-    model,
-    images,
-    labels,
+    model: Any,
+    images: Any,
+    labels: Any,
     epochs: int,
     batch: int = 32,
     learning_rate: float = 3e-3,
@@ -119,12 +119,12 @@ def check_options(epochs: int, batch: int, learning_rate: float, augment: str) -
         )
 
 
-def predict(model, images, batch: int = 64) -> np.ndarray:
+def predict(model: Any, images: Any, batch: int = 64) -> np.ndarray:
     """Return a Keras or tf_keras model's outputs, computed in batches, without its progress bar."""
     return np.asarray(model.predict(np.asarray(images, np.float32), batch_size=batch, verbose=0))
 
 
-def accuracy(outputs, labels) -> float:
+def accuracy(outputs: Any, labels: Any) -> float:
     """Return the share of images whose largest output is the label.
 
     >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), [1, 1])

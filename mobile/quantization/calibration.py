@@ -7,6 +7,7 @@ images. All methods read those.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +23,7 @@ _SAMPLES = 4096  # values of a tensor read per image for the histogram
 
 def calibrate(
     model: keras.Model,
-    images,
+    images: Any,
     method: str = "mse",
     batch_size: int | None = None,
     progress: bool = True,

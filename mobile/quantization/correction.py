@@ -14,6 +14,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,7 +33,7 @@ _MOST, _MEMORY_BYTES = 128, 256 * 10**6
 def correct(
     model: keras.Model,
     ranges: Mapping[str, tuple[float, float]],
-    images,
+    images: Any,
     count: int | None = None,
     float_layers: Collection[str] = (),
 ) -> keras.Model:

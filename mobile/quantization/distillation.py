@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ _MEMORY, _SMALLEST = (0.9, 0.999), 1e-7  # Adam's
 def distil(
     model: keras.Model,
     teacher: keras.Model,
-    images,
+    images: Any,
     minutes: float = 4.0,
     learning_rate: float = 0.003,
     batch_size: int = 16,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import keras
 
@@ -15,7 +16,7 @@ from mobile.quantization.ranges import Ranges
 
 def quantize_aware(
     model: keras.Model,
-    calibration=None,
+    calibration: Any = None,
     engine: str = "keras",
     ranges: Mapping[str, tuple[float, float]] | None = None,
     method: str = "mse",
@@ -23,7 +24,7 @@ def quantize_aware(
     learned: bool = False,
     correction: bool | None = None,
     float_layers: Collection[str] = (),
-):
+) -> Any:
     """Make a model that computes as its int8 .tflite will, and trains.
 
     Args:
@@ -75,7 +76,7 @@ def quantize_aware(
 
 def prepare(
     lowered: keras.Model,
-    calibration=None,
+    calibration: Any = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     method: str = "mse",
     correction: bool | None = None,

@@ -1,5 +1,6 @@
 """The ranges of a model's tensors, as a record."""
 
+import os
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Ranges(Record, Mapping):
         object.__setattr__(self, "ranges", clean)
 
     @classmethod
-    def of(cls, ranges) -> "Ranges":
+    def of(cls, ranges: Mapping[str, tuple[float, float]]) -> "Ranges":
         """Return `Ranges` as they are, and make them of any other mapping, checked alike."""
         if isinstance(ranges, cls):
             return ranges
@@ -64,16 +65,16 @@ class Ranges(Record, Mapping):
     def __len__(self):
         return len(self.ranges)
 
-    def updated(self, ranges):
+    def updated(self, ranges: Mapping[str, tuple[float, float]]) -> "Ranges":
         """Return a copy with the given ranges put over the present ones."""
         return Ranges({**self.ranges, **ranges}, self.method, self.images)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> pathlib.Path:
         """Write JSON and return its path."""
         return write_file(path, self.to_json())
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> "Ranges":
         """Read what `save` wrote."""
         return cls.from_json(pathlib.Path(path).read_text())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -47,7 +48,7 @@ class Sensitivity(Record):
     all_accuracy: float | None = None
     float_accuracy: float | None = None
 
-    def worst(self, count=10) -> tuple[LayerCost, ...]:
+    def worst(self, count: int = 10) -> tuple[LayerCost, ...]:
         """The layers whose quantisation alone costs most, worst first."""
         return tuple(sorted(self.layers, key=lambda cost: cost.alone_db)[:count])
 
@@ -66,11 +67,11 @@ class Sensitivity(Record):
 
 def sensitivity(
     model: keras.Model,
-    images,
+    images: Any,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     layers: Collection[str] | None = None,
     target: str = "xnnpack",
-    labels=None,
+    labels: Any = None,
     progress: bool = True,
 ) -> Sensitivity:
     """Say what each layer costs in accuracy when it alone is quantised, and when it alone is not.

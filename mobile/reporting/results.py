@@ -1,7 +1,7 @@
 """The record of a whole run: the networks that were made, how right they are, and how fast."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Self, TypedDict
+from typing import Annotated, Any, NotRequired, Self, TypedDict
 
 from msgspec import Meta
 
@@ -86,11 +86,48 @@ class _Se(TypedDict):
     min_channels: Count
 
 
+class _Layer(TypedDict):
+    name: str
+    kind: str
+    output_shape: Annotated[list[Count | None], Meta(min_length=1)]
+    params: Count
+    other_params: Count
+    macs: Count
+    is_se: bool
+
+
 class _Complexity(TypedDict):
+    name: str
     trainable_params: Count
     macs: Count
     se_params: Count
     se_macs: Count
+    layers: list[_Layer]
+    uncounted: NotRequired[list[str]]
+
+
+_Values = Annotated[list[Finite], Meta(min_length=1)]
+
+
+class _Block(TypedDict):
+    name: str
+    kind: str
+    shape: Annotated[list[Annotated[int, Meta(ge=1, le=2**53)]], Meta(min_length=1, max_length=5)]
+    mean: _Values
+    spread: _Values
+    constant: _Values
+    error: Amount
+    saturated: Share
+    class_means: list[_Values] | None
+    reason: str | None
+
+
+class _Gates(TypedDict):
+    model: str
+    images: Count
+    blocks: Annotated[list[_Block], Meta(min_length=1)]
+    classes: list
+    skipped: dict[str, str]
 
 
 class _File(TypedDict):
@@ -135,6 +172,7 @@ class Results(Record):
             where = f"networks[{number}]"
             converted(network.se, _Se | None, f"{where}.se")
             converted(network.complexity, _Complexity, f"{where}.complexity")
+            converted(network.gates, _Gates | None, f"{where}.gates")
             converted(network.artifacts, dict[str, _File], f"{where}.artifacts")
         return found
 

@@ -1,10 +1,12 @@
 """A .tflite file as a record: its bytes, what is in it, and how to feed it."""
 
 import hashlib
+import os
+import pathlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,7 +33,7 @@ class Preprocessing(Record):
     offset: tuple[float, ...] = (0.0,)
     input_range: tuple[float, float] = (0.0, 255.0)
 
-    def apply(self, images):
+    def apply(self, images: Any) -> np.ndarray:
         """Return float32 `images * scale + offset`; pixels outside `input_range` are an error."""
         images = np.asarray(images)
         low, high = self.input_range
@@ -80,7 +82,13 @@ class Artifact(Record):
     SUMMARY: ClassVar = ("size_bytes", "sha256")
 
     @classmethod
-    def from_content(cls, content, scheme=None, preprocessing=None, partitions=None):
+    def from_content(
+        cls,
+        content: bytes,
+        scheme: str | None = None,
+        preprocessing: Preprocessing | None = None,
+        partitions: int | None = None,
+    ) -> "Artifact":
         """Read a .tflite. Without `scheme`, that and preprocessing come from its own metadata.
 
         Given a `scheme`, both are written into the metadata first, so that the file alone says how
@@ -105,7 +113,7 @@ class Artifact(Record):
         )
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> "Artifact":
         """Read a .tflite file, ours or a stranger's."""
         return cls.from_content(content_of(path))
 
@@ -115,7 +123,7 @@ class Artifact(Record):
         content = write_metadata(self.content, "keras_se", said)
         return replace(self, content=content, classes=tuple(classes))
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> pathlib.Path:
         """Write the .tflite file and return its path."""
         return write_file(path, self.content)
 
@@ -129,7 +137,7 @@ class Artifact(Record):
         """Fingerprint of the file, in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
 
-    def prepare(self, images):
+    def prepare(self, images: Any) -> Any:
         """Return the exact input tensor for images: preprocessed, then quantised.
 
         Args:
@@ -163,18 +171,18 @@ class Artifact(Record):
             )
         return spec.quantize(self.preprocessing.apply(images) if self.preprocessing else images)
 
-    def restore(self, outputs):
+    def restore(self, outputs: Any) -> Any:
         """Return float32 outputs from the file's raw ones; a list gives a list."""
         if isinstance(outputs, list | tuple):
             return [s.dequantize(y) for y, s in zip(outputs, self.outputs, strict=True)]
         return self.outputs[0].dequantize(outputs)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return all but the content, with its size and fingerprint instead."""
         return {name: value for name, value in super().to_dict().items() if name != "content"}
 
     @classmethod
-    def from_dict(cls, values, content=b""):
+    def from_dict(cls, values: Any, content: bytes = b"") -> "Artifact":
         """Return the record of `to_dict` with the file's `content`, whose fingerprint must fit."""
         if content and hashlib.sha256(content).hexdigest() != values["sha256"]:
             raise ValueError(

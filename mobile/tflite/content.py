@@ -3,9 +3,10 @@
 import os
 import pathlib
 import stat
+from typing import Any
 
 
-def content_of(model) -> bytes:
+def content_of(model: Any) -> bytes:
     """Return the bytes of a .tflite given as `Artifact`, bytes or path.
 
     Raises:

@@ -7,6 +7,7 @@ import collections
 import json
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -186,7 +187,7 @@ class Flatbuffer:
         return table(("#", "operator", "dtype", "fused", "output", "name"), rows)
 
 
-def read(model) -> Flatbuffer:
+def read(model: Any) -> Flatbuffer:
     """Read a .tflite given as bytes, path or `Artifact`, and return a `Flatbuffer`.
 
     Raises:
@@ -198,7 +199,7 @@ def read(model) -> Flatbuffer:
         return view(packed, len(content))
 
 
-def view(packed, size_bytes: int) -> Flatbuffer:
+def view(packed: Any, size_bytes: int) -> Flatbuffer:
     """Return the `Flatbuffer` of a file that `schema.unpack` opened."""
     generated = schema.load()
     names = [schema.operator_name(generated, code) for code in packed.operatorCodes or []]
@@ -219,7 +220,7 @@ def _metadata(packed):
     return metadata
 
 
-def write_metadata(model, name: str, data) -> bytes:
+def write_metadata(model: Any, name: str, data: Any) -> bytes:
     """Return the .tflite's bytes with a JSON metadata buffer added, or replaced where it has one.
 
     Args:
@@ -233,7 +234,7 @@ def write_metadata(model, name: str, data) -> bytes:
     return schema.pack(packed) + schema.attached(content)
 
 
-def put_metadata(packed, name, data):
+def put_metadata(packed: Any, name: str, data: Any) -> None:
     """Do in a file that `schema.unpack` opened what `write_metadata` does."""
     written = np.frombuffer(json.dumps(data).encode(), dtype=np.uint8)
     packed.metadata = list(packed.metadata or [])

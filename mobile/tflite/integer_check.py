@@ -1,13 +1,14 @@
 """Whether a file computes in integers alone."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from mobile.tflite.file import FLOATS, Flatbuffer, read
 
 _SHAPE_ARITHMETIC = ("SHAPE", "PACK", "STRIDED_SLICE", "GATHER", "CONCATENATION", "REDUCE_PROD")
 
 
-def check_int8(model, allow_float_io: bool = False, float_layers: Iterable[str] = ()) -> None:
+def check_int8(model: Any, allow_float_io: bool = False, float_layers: Iterable[str] = ()) -> None:
     """Raise if anything in the graph is not integer arithmetic of fixed shape.
 
     Wrong are: a float tensor, QUANTIZE, DEQUANTIZE, shape arithmetic (SHAPE, PACK and the like on

@@ -1,6 +1,7 @@
 """An input or output of a file."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class TensorSpec(Record):
     scale: Amount = 0.0
     zero_point: int = 0
 
-    def quantize(self, values):
+    def quantize(self, values: Any) -> np.ndarray:
         """Return what the tensor stores for real `values`, rounded half to even and clipped."""
         values = np.asarray(values)
         if not self.scale:
@@ -29,7 +30,7 @@ class TensorSpec(Record):
         stored = np.round(values.astype(np.float64) / self.scale) + self.zero_point
         return np.clip(stored, limits.min, limits.max).astype(self.dtype)
 
-    def dequantize(self, stored):
+    def dequantize(self, stored: Any) -> np.ndarray:
         """Return the float32 values that the tensor's content stands for."""
         stored = np.asarray(stored)
         if not self.scale:

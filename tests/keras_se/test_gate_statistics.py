@@ -145,7 +145,10 @@ def test_what_is_no_block_is_listed_with_the_blocks(images):
 
 def test_the_record_goes_through_json(images):
     found = keras_se.gates(network(), images, labels=np.arange(30) % 2)
-    again = Gates.from_dict(json.loads(json.dumps(found.to_dict())))
+    said = json.loads(json.dumps(found.to_dict()))
+    for each in (said, *said["blocks"]):
+        each["a later field"] = 1
+    again = Gates.from_dict(said)
     assert str(again) == str(found) and again.classes == found.classes
     np.testing.assert_array_equal(again["se"].class_means, found["se"].class_means)
 

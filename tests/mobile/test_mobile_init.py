@@ -44,7 +44,7 @@ def test_editors_are_told_every_name_and_its_true_home():
     module = ast.parse(inspect.getsource(mobile))
     block = next(node for node in module.body if isinstance(node, ast.If))
     told = {line.names[0].name: line.module for line in block.body}
-    assert set(told) == {*mobile._HOMES, *mobile._ROOMS}
+    assert set(told) == {*mobile._HOMES, *mobile._FOLDERS}
     for name, home in told.items():
         assert home == (f"mobile.{mobile._HOMES[name]}" if name in mobile._HOMES else "mobile")
         assert getattr(mobile, name) is not None

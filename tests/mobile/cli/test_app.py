@@ -1,4 +1,6 @@
+import inspect
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -7,11 +9,15 @@ import pytest
 import typer
 
 import keras_se
+import mobile
 from mobile import cli
 from mobile.analysis.operator_support import ACCELERATORS
+from mobile.benchmarking.settings import Schedule
 from mobile.cli import app
 from mobile.conversion.schemes import IO_TYPES, SCHEMES
+from mobile.devices.connect import DEVICES
 from mobile.lowering.targets import TARGETS
+from mobile.pipeline.options import Options
 from mobile.pipeline.training import AUGMENTATIONS
 from mobile.quantization import ENGINES, METHODS, calibration
 
@@ -27,6 +33,18 @@ CHOICES = {
     "--output-type": IO_TYPES,
     "--augment": AUGMENTATIONS,
     "--se": ("default", "none", *keras_se.PRESETS),
+    "--device": DEVICES,
+}
+#: The function behind a command, and the records of its options.
+FUNCTIONS = {
+    "build": [keras_se.models.build],
+    "convert": [mobile.convert],
+    "fold": [mobile.fold_gates, Schedule],
+    "lint": [mobile.lint],
+    "lower": [mobile.lower],
+    "quantize": [mobile.quantize_aware],
+    "run": [Options],
+    "sensitivity": [mobile.sensitivity],
 }
 
 
@@ -38,8 +56,21 @@ def test_help_of_every_command_names_every_choice_of_its_options(name, capsys, m
     own = {**CHOICES, "--target": ACCELERATORS} if name == "lint" else CHOICES
     for option in COMMANDS[name].params:
         for choice in own.get(option.opts[0], ()):
-            (line,) = (line for line in lines if f" {option.opts[0]} " in line)
-            assert choice in line.replace(",", " ").replace(".", " ").split()
+            (line,) = (line for line in lines if line.split()[1:2] == option.opts[:1])
+            assert choice in re.split(r"[,.;]?\s+", line)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_default_is_the_same_in_python_and_on_the_command_line(name):
+    command = inspect.signature(COMMANDS[name].callback).parameters
+    checked = 0
+    for function in FUNCTIONS[name]:
+        for word, parameter in inspect.signature(function).parameters.items():
+            defaults = [each.default for each in (parameter, command.get(word, parameter))]
+            if word in command and parameter.empty not in defaults:
+                checked += 1
+                assert (defaults[0] or None) == (defaults[1] or None), word
+    assert checked
 
 
 def test_the_presets_of_the_help_are_those_of_keras_se():

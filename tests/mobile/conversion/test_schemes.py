@@ -4,7 +4,7 @@ import pytest
 
 from mobile import devices
 from mobile.conversion.converter import convert
-from mobile.conversion.schemes import IO_TYPES, SCHEMES
+from mobile.conversion.schemes import CALIBRATED, IO_TYPES, SCHEMES
 
 
 @pytest.fixture(scope="module")
@@ -31,3 +31,12 @@ def test_every_scheme_converts_says_so_and_computes_the_same(model, pixels, sche
 def test_every_type_of_input_and_output_is_what_it_says(model, pixels, kind):
     artifact = convert(model, calibration=pixels, input_type=kind, output_type=kind)
     assert artifact.inputs[0].dtype == artifact.outputs[0].dtype == kind
+
+
+def test_schemes_that_find_ranges_from_images_are_those_that_take_them(model, pixels):
+    for scheme in SCHEMES:
+        if scheme in CALIBRATED:
+            assert convert(model, scheme, calibration=pixels).scheme == scheme
+        else:
+            with pytest.raises(ValueError, match="calibration with scheme"):
+                convert(model, scheme, calibration=pixels)

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import functools
 import json
@@ -11,6 +12,7 @@ from mobile.benchmarking import statistics
 from mobile.benchmarking.measurements import Configuration, Measurement, Measurements
 from mobile.benchmarking.timings import Conditions, Failure, ModelTimings, OperatorTime, Timings
 from mobile.reporting import files, formats, report
+from tests.mobile.reporting.gates import GATES
 
 DATA = pathlib.Path(__file__).parents[2] / "data"
 NAMES = ("measurements_v1", "run_v1", "benchmark_v0", "run_v0")
@@ -149,6 +151,8 @@ MUTILATIONS = [
     ("run_v1", _lost("networks.1.complexity"), "networks.1: .* `complexity`"),
     ("run_v1", _lost("networks.1.complexity.se_macs"), "networks.1.complexity: .* `se_macs`"),
     ("run_v1", _lost("networks.0.artifacts.int8.size_bytes"), "artifacts.....: .* `size_bytes`"),
+    ("run_v1", _lost("networks.0.complexity.layers.1.is_se"), "layers.1: .* `is_se`"),
+    ("run_v1", _put("networks.0.gates", {}), "networks.0.gates: .* `model`"),
     ("run_v1", _lost("data.classes"), "in data: .* `classes`"),
     ("run_v1", _lost("options.network"), "in options: .* `network`"),
     ("benchmark_v0", _lost("conditions"), "required field `conditions`"),
@@ -176,6 +180,8 @@ MUTILATIONS = [
     ("run_v1", _put("networks.0.se.reduction", None), "se.reduction: Expected `float`"),
     ("run_v1", _put("networks.0.agreement.int8", 0.98), "agreement.....: Expected `object`"),
     ("run_v1", _put("networks.0.epochs.0.loss", "low"), "epochs.0.loss: Expected `float`"),
+    ("run_v1", _put("networks.0.complexity.layers", "x"), "layers: Expected `array`"),
+    ("run_v1", _put("networks.0.gates", {**GATES, "blocks": "x"}), "gates.blocks: Expected"),
     ("run_v1", _put("options", []), "options: Expected `object`"),
     ("run_v1", _put("data.size", "48"), "data.size: Expected `int`"),
     ("run_v1", _put("data.remarks", "grey"), "data.remarks: Expected `array`"),
@@ -258,6 +264,8 @@ def test_whatever_stands_in_a_field_it_is_named_or_the_report_is_written(name, m
     quick = functools.partial(statistics.ratio_of_medians, resamples=10)
     monkeypatch.setattr(statistics, "ratio_of_medians", quick)
     said = json.loads((DATA / f"{name}.json").read_text())
+    if name == "run_v1":
+        said["networks"][0]["gates"] = copy.deepcopy(GATES)
     refused = written = 0
     for *path, last in list(_places(said)):
         inner = functools.reduce(lambda value, key: value[key], path, said)

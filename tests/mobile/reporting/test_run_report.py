@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from mobile.reporting import files, formats, report, run_report
+from tests.mobile.reporting.gates import GATES
 
 DATA = pathlib.Path(__file__).parents[2] / "data"
 
@@ -60,15 +61,8 @@ def test_networks_say_what_squeeze_and_excitation_costs(results):
 
 
 def test_gates_are_called_alive_or_constant_and_share_the_measured_cost(results):
-    block = {"kind": "cse", "constant": [0.5, 0.5], "saturated": 0.0, "class_means": None}
-    block |= {"mean": [0.4, 0.6], "spread": [0.0, 0.02], "reason": None}
-    blocks = [
-        block | {"name": "early", "shape": [4, 4, 2], "error": 0.004},
-        block | {"name": "late", "shape": [2, 2, 2], "error": 0.31},
-    ]
-    gates = {"model": "net", "images": 9, "blocks": blocks, "classes": [], "skipped": {}}
     first, *others = results.networks
-    networks = (dataclasses.replace(first, gates=gates), *others)
+    networks = (dataclasses.replace(first, gates=GATES), *others)
     page = run_report.page(dataclasses.replace(results, networks=networks))
     (sheet,) = (sheet for sheet in page.sheets if sheet.title == "The gates")
     # 1.02 - 0.816 ms are 204 us, of which 32 of 40 elements have 163.2.

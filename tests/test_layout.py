@@ -1,0 +1,38 @@
+"""Where things lie: every module has a test file of its own, and mobile stays small at the top."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+MODULES = sorted(
+    str(path.relative_to(ROOT))
+    for top in ("keras_se", "mobile")
+    for path in (ROOT / top).rglob("*.py")
+)
+#: What is tested elsewhere.
+ELSEWHERE = {
+    "mobile/cli/keras_se_command/__init__.py": "test_packaging.py",  # only there it is installed
+}
+
+
+def _defines(path):
+    """Whether a module holds more than imports: a package that only gathers names does not."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return any(isinstance(each, kinds) for each in ast.parse(path.read_text()).body)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if _defines(ROOT / name)])
+def test_a_module_has_a_test_file_of_its_own(module):
+    path = pathlib.PurePath(module)
+    own = {"__init__": f"test_{path.parent.name}_init", "__main__": "test_main"}
+    name = f"{own.get(path.stem, f'test_{path.stem}')}.py"
+    test = ELSEWHERE.get(module, path.parent / name)
+    assert (ROOT / "tests" / test).exists(), f"tests/{test} is to test {module}"
+
+
+def test_mobile_shows_a_newcomer_few_folders_and_files():
+    shown = [path for path in (ROOT / "mobile").iterdir() if path.name != "__pycache__"]
+    folders = [path for path in shown if path.is_dir()]
+    assert len(folders) <= 11 and len(shown) - len(folders) <= 6, sorted(shown)
