@@ -7,10 +7,11 @@ Images are those of ../shared/data/imagenet500: every other one finds the consta
 judge. For each network:
 
 - `mobile.fold_gates` orders all gates, with nothing to keep;
-- an int8 file after each step, and of the sets that stand in SETS, all timed in one interleaved
-  run with an A/A control;
-- with --distil STEPS, the network after 8 steps (EfficientNet-B0) or 4 (MobileNetV3-Small) learns
-  to answer as the whole one does, without labels, in float.
+- agreement after each step, and of the sets that stand in SETS, with the constants alone and with
+  the kernels behind them fitted anew;
+- an int8 file of each, all timed in one interleaved run with an A/A control;
+- with --distil STEPS, the fitted network after 8 steps (EfficientNet-B0) or 4 (MobileNetV3-Small)
+  learns to answer as the whole one does, without labels, in float.
 
 Prints a table and writes NETWORK.json, NETWORK.txt and NETWORK.png to the folder. What is there
 already is not made again, so that a run that was cut off goes on.
@@ -32,6 +33,7 @@ from mobile.record import table, write_file
 from mobile.reporting import canvas
 from mobile.tflite.artifact import Artifact
 from mobile.tuning.gate_folding import GateFolding
+from mobile.tuning.kernel_refit import refit_kernels
 
 #: Sets of gates that were found before, by the place of the block among the gated ones.
 SETS = {
@@ -97,19 +99,32 @@ class Study:
         for name, names in sets.items():
             answers = self.judged(name, names)
             ratio = timings.ratio(name, "0 gates")
-            agreement, accuracy = answers["agreement"], answers["accuracy"]
-            row = {"name": name, "folded": names, "agreement": agreement, "accuracy": accuracy}
+            row = {"name": name, "folded": names, **answers}
             row |= {"median_ms": timings[name].median_ms, "ratio": ratio.to_dict()}
             rows.append(row)
         if self.options.distil:
             rows.append(self.distilled(ordered[: DISTILLED[self.name]]))
+        header = (
+            "folded",
+            "the last",
+            "agreement, %",
+            "fitted, %",
+            "top-1, %",
+            "int8 ms",
+            "over none",
+        )
         said = [
-            (r["name"], r["folded"][-1] if r["folded"] else "", f"{100 * r['agreement']:.1f}",
-             f"{100 * r['accuracy']:.1f}", f"{r['median_ms']:.3f}" if r["median_ms"] else "",
-             "{value:.3f} [{low:.3f}, {high:.3f}]".format(**r["ratio"]) if r["ratio"] else "")
-            for r in rows
-        ]  # fmt: skip
-        header = ("folded", "the last", "agreement, %", "top-1, %", "int8 ms", "over none")
+            (
+                row["name"],
+                row["folded"][-1] if row["folded"] else "",
+                *(f"{100 * row[word]:.1f}" for word in ("agreement", "refitted", "accuracy")),
+                f"{row['median_ms']:.3f}" if row["median_ms"] else "",
+                "{value:.3f} [{low:.3f}, {high:.3f}]".format(**row["ratio"])
+                if row["ratio"]
+                else "",
+            )
+            for row in rows
+        ]
         where = timings.conditions
         control = f"A/A {timings.control.value:.3f}, " if timings.control else ""
         text = f"{record}\n\n{table(header, said)}\n\n{len(self.truth)} images judged, "
@@ -134,38 +149,43 @@ class Study:
         path = self.folder / f"{name.strip('{}').replace(', ', '_').replace(' ', '_')}.tflite"
         if not path.exists():
             print(f"{self.name}: converting with {name} folded", file=sys.stderr, flush=True)
-            folded = keras_se.fold(self.model, {n: self.constants[n] for n in names})
+            _, fitted = self.folded(names)
             made = mobile.convert(
-                folded, calibration=self.images[:64:2], target=self.options.target, correction=False
+                fitted, calibration=self.images[:64:2], target=self.options.target, correction=False
             )
             write_file(path, made.content)
         return Artifact.load(path)
 
     def judged(self, name, names):
-        """Agreement and accuracy of the float network with the gates in `names` folded."""
+        """Agreement of the float network with the gates in `names` folded, accuracy when fitted."""
         path = self.folder / "judged.json"
         known = json.loads(path.read_text()) if path.exists() else {}
         if name not in known:
-            folded = keras_se.fold(self.model, {n: self.constants[n] for n in names})
-            known[name] = self.compared(self.answers(folded))
+            known[name] = self.compared(*self.folded(names))
             write_file(path, json.dumps(known, indent=1))
         return known[name]
 
-    def compared(self, answers):
-        """The shares of answers that are the model's own, and right ones."""
-        agreement = float((answers == self.truth).mean())
-        return {
-            "agreement": agreement,
-            "accuracy": float((answers == self.labels[1::2]).mean()),
-        }
+    def folded(self, names):
+        """The network with the gates in `names` folded, and the same with kernels fitted anew."""
+        constants = {name: self.constants[name] for name in names}
+        plain, fitted = (keras_se.fold(self.model, constants) for _ in range(2))
+        refit_kernels(self.model, fitted, self.images[::2])
+        return plain, fitted
+
+    def compared(self, plain, fitted):
+        """The shares of answers that are the model's own, and right ones of the second."""
+        answers = [self.answers(each) for each in (plain, fitted)]
+        agreement, refitted = (float((each == self.truth).mean()) for each in answers)
+        accuracy = float((answers[1] == self.labels[1::2]).mean())
+        return {"agreement": agreement, "refitted": refitted, "accuracy": accuracy}
 
     def distilled(self, names):
         """The row of the folded network after training on the whole one's answers."""
         path = self.folder / f"distilled_{self.options.distil}.json"
         if not path.exists():
-            folded = keras_se.fold(self.model, {n: self.constants[n] for n in names})
-            student = distil(self.model, folded, self.images[::2], self.options.distil)
-            write_file(path, json.dumps(self.compared(self.answers(student))))
+            _, fitted = self.folded(names)
+            student = distil(self.model, fitted, self.images[::2], self.options.distil)
+            write_file(path, json.dumps(self.compared(fitted, student)))
         row = {"name": f"{len(names)} gates, distilled", "folded": names, "median_ms": None}
         return row | {"ratio": None} | json.loads(path.read_text())
 
@@ -217,27 +237,28 @@ def picture(name, result):
     low = [row["ratio"]["value"] - row["ratio"]["low"] for row in curve]
     high = [row["ratio"]["high"] - row["ratio"]["value"] for row in curve]
     blue, orange, green = canvas.PALETTE[0], canvas.PALETTE[1], canvas.PALETTE[2]
-    agreement = [100 * row["agreement"] for row in curve]
+    agreement = [100 * row["refitted"] for row in curve]
+    axes.plot(x, [100 * row["agreement"] for row in curve], "o:", color=canvas.GREY, markersize=4)
     axes.errorbar(x, agreement, xerr=[low, high], fmt="o-", color=blue, elinewidth=1, capsize=2)
     axes.plot(x, [100 * row["accuracy"] for row in curve], "s--", color=green, markersize=4)
     for row in curve[1:]:
         offset = {"xytext": (3, 4), "textcoords": "offset points", "rotation": 25}
-        at = row["ratio"]["value"], 100 * row["agreement"]
+        at = row["ratio"]["value"], 100 * row["refitted"]
         axes.annotate(row["folded"][-1], at, fontsize=6, **offset)
     for row in rows:
         if row not in curve:
-            axes.plot(row["ratio"]["value"], 100 * row["agreement"], "D", color=orange)
-            at = row["ratio"]["value"], 100 * row["agreement"]
+            axes.plot(row["ratio"]["value"], 100 * row["refitted"], "D", color=orange)
+            at = row["ratio"]["value"], 100 * row["refitted"]
             axes.annotate(row["name"], at, (-4, -10), textcoords="offset points", fontsize=7,
                           ha="right", color=orange)  # fmt: skip
     for row in result["rows"]:
         if not row["median_ms"]:
-            axes.axhline(100 * row["agreement"], color=canvas.GREY, linewidth=1, linestyle=":")
-            axes.text(min(x), 100 * row["agreement"], row["name"], fontsize=7, color=canvas.GREY)
+            axes.axhline(100 * row["refitted"], color=canvas.GREY, linewidth=1, linestyle=":")
+            axes.text(max(x), 100 * row["refitted"], row["name"], fontsize=7, color=canvas.GREY)
     axes.invert_xaxis()
     axes.margins(0.08)
     axes.set_xlabel("int8 time over that with all gates (right is faster)")
-    axes.set_ylabel("agreement with the whole network (o) and top-1 (s), %")
+    axes.set_ylabel("agreement: constants alone (grey), kernels fitted (blue); top-1 (green), %")
     axes.set_title(f"{name}: gates folded one by one", loc="left", fontsize=10)
     axes.grid(alpha=0.25)
     return canvas.png(figure)
