@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from keras_se.gated_blocks import find_gated_blocks
+from keras_se.gated_blocks import GatedBlock, find_gated_blocks
 from keras_se.layers import ChannelScale
 from keras_se.rebuild import rebuild
 
@@ -59,7 +59,7 @@ def fold(model: keras.Model, constants: Mapping[str, np.ndarray]) -> keras.Model
     return rebuild(model, calls=calls)
 
 
-def check_constants(block, scale):
+def check_constants(block: GatedBlock, scale: np.ndarray) -> None:
     """Raise unless `scale` is one finite number for each channel of a gated block."""
     channels = block.sites[0][0].shape[block.axis]
     scale = np.asarray(scale)

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_se.gated_blocks import find_gated_blocks
+from keras_se.layers.base import Tensor
 
 _END = 0.01  # how near to 0 or 1 a gate counts as saturated
 
@@ -227,7 +228,7 @@ class _Sums:
         self.energy, self.ends = np.zeros(3), 0  # x^2 times 1, g and g^2
         self.classes = {}
 
-    def add(self, x, gate, labels):
+    def add(self, x: Tensor, gate: Tensor, labels: np.ndarray | None) -> None:
         """Count a batch: a tensor and its gate."""
         axis = self.block.axis
         over = [a for a in range(1, len(x.shape)) if (a == axis) == (self.block.kind == "sse")]
@@ -252,7 +253,7 @@ class _Sums:
             count, total = self.classes.get(label, (0, 0.0))
             self.classes[label] = count + len(chosen), total + chosen.sum(axis=0)
 
-    def record(self, classes):
+    def record(self, classes: tuple) -> BlockGates:
         """What was seen."""
         energy, first, second = self.energy
         mean = self.base + self.total / self.count
@@ -341,7 +342,7 @@ class _Images:
                 f"{array.shape}, for model {self.model.name!r}. Look at how they were scaled."
             )
 
-    def finish(self):
+    def finish(self) -> None:
         """Judge the images as a whole."""
         if self.count < 2:
             raise ValueError(

@@ -131,7 +131,7 @@ class _Finder:
         self.uses = graph.uses()
         self.calls = _calls(graph.nodes)
 
-    def block(self, node) -> GatedBlock | str | None:
+    def block(self, node: Node) -> GatedBlock | str | None:
         """The block that `node` ends, why it is none though it looks like one, or None."""
         if isinstance(node.operation, StaticSqueezeExcite):
             return "its gate is a constant already"
@@ -154,7 +154,7 @@ class _Finder:
             reason = reason or found
         return reason
 
-    def channel_gate(self, x, gate):
+    def channel_gate(self, x: Ref, gate: Ref) -> tuple[str, int, list[Node]] | str | None:
         """Kind, axis and nodes of a gate from the pooled `x`; a reason; or None."""
         if not _is_vector(gate):
             return None
@@ -176,7 +176,7 @@ class _Finder:
             return f"its gate has {_channels(gate)} channels, where {x.shape[axis]} are multiplied"
         return "cse", axis, [*pools, *linear]
 
-    def makers(self, gate):
+    def makers(self, gate: Ref) -> tuple[list[Node], list[Node], list[str]]:
         """What makes a gate: the pools, the linear layers, and what should not be there."""
         pools, linear, others, seen, waiting = [], [], [], set(), [gate]
         while waiting:
@@ -200,7 +200,7 @@ class _Finder:
             seen.add(node)
         return pools, linear, others
 
-    def position_gate(self, x, gate):
+    def position_gate(self, x: Ref, gate: Ref) -> tuple[str, int, list[Node]] | str | None:
         """Kind, axis and nodes of a gate from the channels of `x`; a reason; or None."""
         linear, ref = [], gate
         while self.origin(ref) is not self.origin(x):
@@ -221,7 +221,7 @@ class _Finder:
             return f"its gate is read {self.uses[gate]} times"
         return "sse", axis % len(x.shape), linear
 
-    def origin(self, ref):
+    def origin(self, ref: Ref) -> Ref:
         """The tensor that `ref` is but for its dtype."""
         node = self.made.get(ref)
         while node is not None and type(node.operation).__name__ in _SAME:
@@ -229,7 +229,7 @@ class _Finder:
             node = self.made.get(ref)
         return ref
 
-    def not_alone(self, node, x):
+    def not_alone(self, node: Node, x: Ref) -> str | None:
         """Why the layer that `node` was opened from is more than its block, or None."""
         call = self.calls[node]
         inside = {ref for other in call for ref in other.outputs}

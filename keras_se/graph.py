@@ -15,10 +15,11 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 
+Place = tuple[tuple[str, ...], int]  # of a call, as `Node` says
 #: For an operation and its path, None to keep it, or a function of its arguments to read instead.
 Opener = Callable[[keras.Operation, str], Callable[..., Any] | None]
 
@@ -45,7 +46,7 @@ class Node:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     outputs: list[Ref]
-    place: tuple[tuple[str, ...], int]  # the models it is nested in, and which of their calls it is
+    place: Place  # the models it is nested in, and which of their calls it is
 
     @property
     def name(self) -> str:
@@ -226,10 +227,10 @@ def _weight_class(kind):
 class _StandIns(keras.Operation):
     """Makes tensors that stand for others: outputs of a Keras model must hang on its inputs."""
 
-    def call(self, x, count):
+    def call(self, x: keras.KerasTensor, count: int) -> NoReturn:
         raise NotImplementedError("Stand-ins are symbolic.")
 
-    def compute_output_spec(self, x, count):
+    def compute_output_spec(self, x: keras.KerasTensor, count: int) -> list[keras.KerasTensor]:
         return [keras.KerasTensor((), name="stand_in") for _ in range(count)]
 
 
@@ -244,7 +245,13 @@ class _Reader:
     def __init__(self, opener, closed, nodes):
         self.opener, self.closed, self.nodes = opener, closed, nodes
 
-    def model(self, model, refs, path=(), place=None):
+    def model(
+        self,
+        model: keras.Model,
+        refs: list[Ref],
+        path: tuple[str, ...] = (),
+        place: Place | None = None,
+    ) -> list[Ref]:
         """Read a `_flat` model, fed with `refs`; return the refs of its outputs.
 
         Args:
@@ -293,7 +300,14 @@ class _Reader:
         )
         return [known[id(x)] for x in copy.outputs]
 
-    def operation(self, operation, args, kwargs, path, place):
+    def operation(
+        self,
+        operation: keras.Operation,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        path: tuple[str, ...],
+        place: Place,
+    ) -> list[Ref]:
         """Read one call of a layer or operation; return the refs of its outputs."""
         function, before = self.opener(operation, "/".join(path)), len(self.nodes)
         if function is not None:
@@ -311,7 +325,15 @@ class _Reader:
         self.nodes.append(Node(operation, "/".join(path), args, kwargs, outputs, place))
         return outputs
 
-    def opened(self, operation, function, args, kwargs, path, place):
+    def opened(
+        self,
+        operation: keras.Operation,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        path: tuple[str, ...],
+        place: Place,
+    ) -> list[Ref]:
         """Read what `function` makes of an operation's arguments, in its place."""
         refs, inputs = [], []
 

@@ -46,7 +46,7 @@ def rebuild(
     """
     check_functional(model)
     copier = _Copier(clone or _new, after or (lambda name, tensor: tensor), calls or {}, batch)
-    copy = copier.copy(model, None)
+    copy: Any = copier.copy(model, None)
     copier.load()
     return copy
 
@@ -58,7 +58,7 @@ class _Copier:
         self.clone, self.after, self.calls, self.batch = clone, after, calls, batch
         self.copies = {}  # id of a layer or operation, to it and its copy; models before layers
 
-    def model(self, model, path):
+    def model(self, model: keras.Model, path: tuple[str, ...]) -> keras.Model:
         """A copy of `model`, which is nested as `path` says."""
         model = _functional(model)
         names = {id(x): name for x, name in zip(model.inputs, input_names(model), strict=True)}
@@ -92,7 +92,9 @@ class _Copier:
             model, input_tensors=inputs, clone_function=lambda layer: layer, call_function=call
         )
 
-    def copy(self, operation, path):
+    def copy(
+        self, operation: keras.Operation, path: tuple[str, ...] | None
+    ) -> keras.Operation | None:
         """The copy of a layer, operation or nested model."""
         if id(operation) not in self.copies:
             self.copies[id(operation)] = operation, None
@@ -103,7 +105,7 @@ class _Copier:
             self.copies[id(operation)] = operation, copy
         return self.copies[id(operation)][1]
 
-    def load(self):
+    def load(self) -> None:
         """Give the copies their weights, and say which of them train."""
         layers = [x for x in self.copies.values() if isinstance(x[1], keras.layers.Layer)]
         for original, copy in layers:

@@ -1,4 +1,4 @@
-"""Where things lie: every module has a test file of its own, and mobile stays small at the top."""
+"""How the source is laid out: a test file a module, few names at the top, types in signatures."""
 
 import ast
 import pathlib
@@ -36,3 +36,30 @@ def test_mobile_shows_a_newcomer_few_folders_and_files():
     shown = [path for path in (ROOT / "mobile").iterdir() if path.name != "__pycache__"]
     folders = [path for path in shown if path.is_dir()]
     assert len(folders) <= 11 and len(shown) - len(folders) <= 6, sorted(shown)
+
+
+def _functions(node):
+    """Yield functions and methods, also those below an `if`, but none that stand in another."""
+    for each in ast.iter_child_nodes(node):
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield each
+        else:
+            yield from _functions(each)
+
+
+def _without_type(function):
+    """What of a function says no type. What a command returns is for typer alone."""
+    given, is_command = (
+        function.args,
+        any("command" in ast.unparse(x) for x in function.decorator_list),
+    )
+    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    found = [x.arg for x in arguments if x and not x.annotation and x.arg not in ("self", "cls")]
+    return found + ["what it returns"] * (function.returns is None and not is_command)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_functions_and_methods_say_their_types(module):
+    public = [f for f in _functions(ast.parse((ROOT / module).read_text())) if f.name[0] != "_"]
+    bare = {f"{f.name}, line {f.lineno}": lacking for f in public if (lacking := _without_type(f))}
+    assert not bare, f"annotate in {module}: {bare}"

@@ -1,6 +1,7 @@
 """What the layers share: checks, shapes, dtypes, configuration."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import keras
@@ -10,7 +11,7 @@ from keras_se.checks import check_arguments, check_initializer, check_regularize
 from keras_se.config import SEConfig, from_plain, to_plain
 
 Tensor = Any  # of any backend, or symbolic
-Shape = tuple[int | None, ...]
+Shape = Sequence[int | None]  # a list, where it was read from a file
 Initializer = Any  # what keras.initializers.get takes
 Regularizer = Any  # what keras.regularizers.get takes
 

@@ -34,7 +34,7 @@ def benchmark(
     shape: Sequence[int] | Mapping | None = None,
     schedule: Schedule = INTERLEAVED,
     runtime: Runtime | str | None = None,
-    **fields,
+    **fields: Any,
 ) -> Timings | tuple[Timings, ...]:
     """Time models side by side on a device, after checking that it computes the right answers.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from mobile.benchmarking import measurements
 from mobile.benchmarking.timings import Timings
+from mobile.devices import Device
 from mobile.record import write_file
 
 
@@ -21,7 +22,7 @@ class Keeping:
     def __init__(self, read: Callable[..., Timings]):
         self.read, self.parts = read, []
 
-    def part(self, device, job: dict) -> "_Part":
+    def part(self, device: Device, job: dict) -> "_Part":
         """Return a function that keeps an answer in place of the device's last one."""
         part = _Part(device, job)
         self.parts.append(part)
@@ -60,7 +61,7 @@ class _Part:
         self.over = False  # a thread that an interrupt does not await may go on for a moment
 
     @property
-    def timed(self):
+    def timed(self) -> bool:
         rows = self.answer.result["models"].values() if self.answer else ()
         return any(row["times_ms"] for row in rows)
 

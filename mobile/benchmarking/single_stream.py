@@ -21,7 +21,7 @@ def single_stream(
     shape: Any = None,
     schedule: Schedule = SINGLE_STREAM,
     runtime: Runtime | str | None = None,
-    **fields,
+    **fields: Any,
 ) -> Timings | tuple[Timings, ...]:
     """Time each model alone, run after run; the figure of merit is the 90th percentile.
 

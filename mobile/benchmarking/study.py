@@ -27,7 +27,7 @@ class Study:
     job: dict
     files: dict[str, bytes]
 
-    def measure(self, device, threads: int, keep: Keeping, alone: bool) -> Timings:
+    def measure(self, device: devices.Device, threads: int, keep: Keeping, alone: bool) -> Timings:
         """Run the job on one device. What a lost device gave is kept; one `alone` must give any."""
         job = {**self.job, "threads": threads}
         try:
@@ -43,7 +43,9 @@ class Study:
                 return Timings((), unknown, (), (*self.failures, failure))
         return self._read(device, job, answer, lost)
 
-    def read_interrupted(self, device, job: dict, answer: devices.Answer) -> Timings:
+    def read_interrupted(
+        self, device: devices.Device, job: dict, answer: devices.Answer
+    ) -> Timings:
         """Return the timings of an answer after which the user wanted no more."""
         return self._read(device, job, answer, devices.AgentError("interrupted", "time"))
 

@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +84,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error
     """Ctrl-C, with what was finished and how to go on."""
 
 
-def command(function):
+def command(function: Callable) -> Callable:
     """Register a command that needs no TensorFlow, or fetches it itself."""
 
     @functools.wraps(function)
@@ -97,7 +97,7 @@ def command(function):
     return app.command()(registered)
 
 
-def keras_command(function):
+def keras_command(function: Callable) -> Callable:
     """Register a command that first imports TensorFlow, with its greetings off the terminal."""
 
     @functools.wraps(function)
@@ -108,7 +108,7 @@ def keras_command(function):
     return command(prepared)
 
 
-def import_tensorflow():
+def import_tensorflow() -> None:
     """Import TensorFlow without what it prints on the way."""
     with quiet():
         import tensorflow

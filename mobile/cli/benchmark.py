@@ -3,16 +3,19 @@
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mobile.benchmarking.settings import INTERLEAVED, SINGLE_STREAM, Runtime, Schedule
 from mobile.cli import app
 from mobile.devices.agent.runtime import RUNTIMES
+
+if TYPE_CHECKING:
+    from mobile.benchmarking.measurements import Measurements
 
 Files = Annotated[
     list[str],
@@ -178,7 +181,7 @@ class Plan:
             vela.check(accelerator)
 
 
-def measured(plan: Plan):
+def measured(plan: Plan) -> "Measurements":
     """Build, estimate and time what a plan says; return `Measurements`."""
     from mobile.benchmarking.measurements import Measurement, Measurements
     from mobile.progress import Progress
@@ -249,7 +252,9 @@ def _models(files, reference):
     return models, reference
 
 
-def named_files(files, reference=None):
+def named_files(
+    files: Iterable[str | Path], reference: str | Path | None = None
+) -> tuple[dict[str, Path], str]:
     """Return name to path, each named after its file, or as much of its path as tells it apart.
 
     Args:
@@ -288,7 +293,7 @@ def named_files(files, reference=None):
             f"`reference` must be one of the files. Received: {reference}. "
             f"Known: {', '.join(named)}."
         )
-    return named, reference or names[0]
+    return named, str(reference or names[0])
 
 
 def _telling(place, places):

@@ -19,7 +19,7 @@ from mobile import devices, tflite
 from mobile.conversion import int8_storage, tflite_converter
 from mobile.conversion.names import name_after_layers
 from mobile.conversion.schemes import CALIBRATED, IO_TYPES, SCHEMES
-from mobile.lowering import lower
+from mobile.lowering import Target, lower
 from mobile.quantization import calibration_images, engines, keras_engine
 from mobile.quantization.calibration import calibrate
 from mobile.tflite import schema
@@ -32,7 +32,7 @@ def convert(
     scheme: str = "int8",
     calibration: Any = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
-    target: str = "xnnpack",
+    target: str | Target = "xnnpack",
     input_type: str = "int8",
     output_type: str = "int8",
     method: str = "mse",

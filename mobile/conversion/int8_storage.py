@@ -10,6 +10,8 @@ file that `schema.unpack` opened.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mobile.quantization import kernel_grids
@@ -21,7 +23,7 @@ _DYNAMIC = ("CONV_2D", "FULLY_CONNECTED")
 _SMALLEST = 1024  # elements; below it a kernel saves no space worth an error
 
 
-def dynamic(packed) -> None:
+def dynamic(packed: Any) -> None:
     """Let the convolutions of a float32 file compute in int8; all else stays in float.
 
     TFLiteConverter's dynamic range also takes depthwise convolutions, for which XNNPACK has no
@@ -35,7 +37,7 @@ def dynamic(packed) -> None:
         _store(packed, tensor, kernel, axis, tensor.buffer if alone else None)
 
 
-def weight_only(packed) -> None:
+def weight_only(packed: Any) -> None:
     """Store the kernels of a float32 file as int8, each behind a DEQUANTIZE of its own.
 
     XNNPACK takes those when the file is loaded, so that the model runs as fast as in float32. Of

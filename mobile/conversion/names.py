@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from mobile.tflite import schema
 from mobile.tflite.file import view
 
 
-def name_after_layers(packed, model, graph: Graph | None, outputs: Sequence[str]) -> None:
+def name_after_layers(packed: Any, model: Any, graph: Graph | None, outputs: Sequence[str]) -> None:
     """Rename what the converter made, in place.
 
     Inputs and outputs get Keras's names and Keras's order, operators' outputs the names of layers,

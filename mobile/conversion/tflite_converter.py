@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -12,9 +12,12 @@ import numpy as np
 from keras_se.graph import Graph, Ref, trace
 from mobile.conversion.quiet import quiet
 
+if TYPE_CHECKING:
+    import tensorflow as tf  # inside the functions when they run
+
 
 def run(
-    model,
+    model: Any,
     float16: bool = False,
     types: tuple[str, str] = ("float32", "float32"),
     quantized: bool = False,
@@ -67,7 +70,7 @@ def run(
             raise _refusal(str(error), model, graph, function) from error
 
 
-def concrete_function(model: keras.Model, graph: Graph):
+def concrete_function(model: keras.Model, graph: Graph) -> tf.types.experimental.ConcreteFunction:
     """A model as a concrete function of batch 1, whose weights are constants of the graph.
 
     Operations are named `layer.N/...` after the N-th node: the converter's own names for a layer

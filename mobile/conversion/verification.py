@@ -9,6 +9,7 @@ inputs, each must be at most one level from what the Keras layers compute.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from mobile.quantization.functions_behind import function_behind
 from mobile.record import Record
 from mobile.tflite.artifact import Artifact
 from mobile.tflite.content import content_of
+from mobile.tflite.file import Tensor
 
 _LEVELS = 256
 _SILENT: Any = {"verbose": 0}  # which Keras annotates as a word
@@ -187,13 +189,13 @@ class _Inside:
         inputs = prepared if isinstance(prepared, list) else [prepared]
         self._values.update(zip(self.file.subgraphs[0].input_indices, inputs, strict=True))
 
-    def stored(self, tensor) -> np.ndarray:
+    def stored(self, tensor: Tensor) -> np.ndarray:
         return self._values[tensor.index]
 
-    def real(self, tensor) -> np.ndarray:
+    def real(self, tensor: Tensor) -> np.ndarray:
         return tensor.spec.dequantize(self.stored(tensor))
 
-    def blame(self, model, images) -> tuple[Blame, ...]:
+    def blame(self, model: keras.Model, images: list[np.ndarray]) -> tuple[Blame, ...]:
         """Each layer's distance from the float model; a note where most noise is added.
 
         Signal and noise are weighed as in calibration: by channel with what the next convolution
@@ -232,7 +234,7 @@ class _Inside:
         note = f"float and int8 part here: {worst[2]:.0f} dB lost in this operator"
         return tuple(replace(row, note=note) if row.layer == worst[1] else row for row in rows)
 
-    def pitfalls(self):
+    def pitfalls(self) -> Iterator[str]:
         """What looks wrong inside, in sentences."""
         for operator in self.file.operators:
             output = operator.outputs[0]

@@ -23,7 +23,7 @@ class WatchGap(keras.callbacks.Callback):
         self.images = images
         self.labels = labels
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Convert and compare."""
         agreement = verify(self.model, convert(self.model), self.images, self.labels)
         found = {

@@ -5,6 +5,7 @@ Source:
 """
 
 import re
+from collections.abc import Mapping, Sequence
 
 _NUMBER = r"([0-9][0-9.]*(?:e[+-]?[0-9]+)?)"
 _SUMMARY = re.compile(
@@ -17,7 +18,15 @@ _PIECES = re.compile(r"partially executed by the delegate w/ (\d+) delegate kern
 _PROFILE = "Operator-wise Profiling Info for Regular Benchmark Runs"
 
 
-def arguments(graph, runs, warmups, threads, kernels="default", profile=False, shapes=None):
+def arguments(
+    graph: str,
+    runs: int,
+    warmups: int,
+    threads: int,
+    kernels: str = "default",
+    profile: bool = False,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+) -> list[str]:
     """Return the tool's arguments.
 
     Args:
@@ -48,7 +57,7 @@ def arguments(graph, runs, warmups, threads, kernels="default", profile=False, s
     return words
 
 
-def parse(text):
+def parse(text: str) -> dict | None:
     """Return what the tool says of one model, or None where it did not come to its end.
 
     The dictionary has `load_ms`, `first_ms`, `mean_ms`, `peak_memory_bytes`, `partitions`, and

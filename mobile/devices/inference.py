@@ -4,7 +4,8 @@ All is built on `Device.run`, so another way to reach a machine is another small
 """
 
 import io
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def predict(
 def activations(
     content: Any,
     inputs: Any,
-    tensors="all",
+    tensors: Literal["all"] | Iterable[int] = "all",
     kernels: str = "builtin",
     device: str | Device = "local",
 ) -> dict[int, np.ndarray]:

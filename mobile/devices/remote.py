@@ -156,7 +156,7 @@ class _Talk(threading.Thread):
         self.contents = {self.prints[name]: content for name, content in files.items()}
         self.missing, self.over, self.met = queue.SimpleQueue(), threading.Event(), False
 
-    def run(self):
+    def run(self) -> None:
         # A stream that breaks is the other thread's to report.
         with contextlib.suppress(OSError, ValueError):
             self._say(self.opening, _line({"job": self.job, "files": self.prints}))
@@ -170,7 +170,7 @@ class _Talk(threading.Thread):
         with contextlib.suppress(OSError):
             self.stream.close()
 
-    def end(self):
+    def end(self) -> None:
         """Close the stream, which ends the job there if it has not."""
         self.over.set()
         self.missing.put(None)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from mobile.lowering.values import Pad
+
 _L = keras.layers
 
 
-def per_channel(gain, offset, channels):
+def per_channel(
+    gain: float | np.ndarray, offset: float | np.ndarray, channels: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Kernel and bias of the depthwise 1x1 convolution that is `x * gain + offset`."""
     kernel = np.broadcast_to(np.asarray(gain, "float64"), (channels,)).reshape(1, 1, channels, 1)
     return kernel.copy(), np.broadcast_to(np.asarray(offset, "float64"), (channels,)).copy()
 
 
-def times_input(kernel, scale, kind, groups):
+def times_input(
+    kernel: np.ndarray, scale: float | np.ndarray, kind: type[keras.Layer], groups: int
+) -> np.ndarray:
     """`kernel` for an input that is to be multiplied by `scale`."""
     if np.ndim(scale) == 0:
         return kernel * scale
@@ -28,7 +35,7 @@ def times_input(kernel, scale, kind, groups):
     return kernel * by_group.T  # (in / groups, out)
 
 
-def merged_padding(pad, kernel_size, options):
+def merged_padding(pad: Pad, kernel_size: Sequence[int], options: Mapping[str, Any]) -> str | None:
     """The convolution's padding that covers a zero padding before it, or None."""
     if options.get("padding", "valid") != "valid" or options.get("dilation_rate", (1, 1)) != (1, 1):
         return None
@@ -44,7 +51,7 @@ def merged_padding(pad, kernel_size, options):
     return "same"
 
 
-def merged_groups(kernel, groups, width):
+def merged_groups(kernel: np.ndarray, groups: int, width: int) -> tuple[np.ndarray, int]:
     """A grouped kernel as one of fewer groups, zero where it was cut, and their number.
 
     Groups are put together, an equal number each, while they read at most `width` channels.
@@ -65,7 +72,9 @@ def merged_groups(kernel, groups, width):
     return merged, groups // joined
 
 
-def folded_columns(kernel, stride, padding, width, most):
+def folded_columns(
+    kernel: np.ndarray, stride: int, padding: str, width: int, most: int
+) -> tuple[np.ndarray, int] | None:
     """A kernel that reads `factor` neighbouring columns at a time as channels; None if none fits.
 
     An image `(h, w, c)` reshaped to `(h, w / factor, c * factor)` keeps its bytes in place, and a

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
+
+from keras_se.layers.base import Shape, Tensor
 
 _serializable = keras.saving.register_keras_serializable(package="mobile")
 
@@ -16,13 +20,13 @@ class Shift(keras.layers.Layer):
         super().__init__(**kwargs)
         self.value = value
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return x + keras.ops.cast(self.value, x.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "value": self.value}
 
 
@@ -38,14 +42,14 @@ class ScaleMap(keras.layers.Layer):
         super().__init__(**kwargs)
         self.values = values
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         values = np.asarray(self.values, "float32")[None, :, :, None]
         return x * keras.ops.cast(values, x.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "values": self.values}
 
 
@@ -57,10 +61,10 @@ class Mean(keras.layers.Layer):
         super().__init__(**kwargs)
         self.axis = axis
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return keras.ops.mean(x, axis=self.axis, keepdims=True)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}
 
 
@@ -73,10 +77,10 @@ class Slice(keras.layers.Layer):
         self.begin = begin
         self.end = end
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return x[(slice(None), *map(slice, self.begin, self.end))]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "begin": self.begin, "end": self.end}
 
 
@@ -88,10 +92,10 @@ class DepthToSpace(keras.layers.Layer):
         super().__init__(**kwargs)
         self.block_size = block_size
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return keras.ops.depth_to_space(x, self.block_size, data_format="channels_last")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "block_size": self.block_size}
 
 
@@ -103,8 +107,8 @@ class ApproximateGelu(keras.layers.Layer):
         Hendrycks and Gimpel, 2016, arXiv:1606.08415, section 2.
     """
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return keras.ops.gelu(x, approximate=True)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -11,12 +11,16 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_se.graph import Node, open_layer
+from mobile.lowering.values import Value
+
+if TYPE_CHECKING:
+    from mobile.lowering.walk import Lowering  # which imports this module
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Rule:
     reads: frozenset[str]
     layer: type | None = None
 
-    def apply(self, low, node: Node, *args, **kwargs):
+    def apply(self, low: Lowering, node: Node, *args: Any, **kwargs: Any) -> Value | list[Value]:
         """Call the function, after a check of the node's settings."""
         self._check(node)
         return self.function(low, node, *args, **kwargs)

@@ -24,7 +24,7 @@ class Linear:
     activation: str | None = None  # None, "relu" or "relu6"
     trains: bool = False  # whether a weight in it is trainable
 
-    def scaled(self, gain, offset=0.0) -> Linear:
+    def scaled(self, gain: np.ndarray | float, offset: np.ndarray | float = 0.0) -> Linear:
         """This convolution with each output times `gain` plus `offset`, by number or channel."""
         kernel_gain = gain
         if self.kind is _L.DepthwiseConv2D and np.ndim(gain):

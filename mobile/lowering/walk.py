@@ -9,6 +9,7 @@ wait in the same way. The rules say, by class of layer and operation, what goes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -106,7 +107,14 @@ class Lowering:
 
     # Emitting
 
-    def emit(self, kind, *tensors, name, weights=(), **config) -> keras.KerasTensor:
+    def emit(
+        self,
+        kind: type[keras.Layer],
+        *tensors: keras.KerasTensor,
+        name: str,
+        weights: Sequence[np.ndarray] = (),
+        **config: Any,
+    ) -> keras.KerasTensor:
         """Add one layer to the new model and return its output."""
         unique = self._unique(name)
         if kind in _CHANNELS_LAST:
@@ -153,10 +161,10 @@ class Lowering:
             affine = per_channel(p.gain, p.offset, p.source.shape[-1])
             y = self.linear(Value(p.source), *affine, p.name, trains=False)
             return self.tensor(self.unflattened(y))
-        config = {"scale": _plain(p.gain), "offset": _plain(p.offset)}
+        config: dict[str, Any] = {"scale": _plain(p.gain), "offset": _plain(p.offset)}
         return self.emit(_L.Rescaling, p.source, name=p.name, **config)
 
-    def concatenate(self, tensors, name) -> keras.KerasTensor:
+    def concatenate(self, tensors: list[keras.KerasTensor], name: str) -> keras.KerasTensor:
         """Join channels, by as many operators as the target's limit of inputs takes."""
         most = self.target.most_concatenated
         while len(tensors) > most:
@@ -226,7 +234,7 @@ class Lowering:
             v.tensor, v.scale = t, 1.0
         return t
 
-    def adopt(self, v: Value, scale) -> keras.KerasTensor:
+    def adopt(self, v: Value, scale: float | np.ndarray) -> keras.KerasTensor:
         """The tensor of `v` with the given scale, absorbed into its convolution if possible."""
         if linear := self._absorbing(v):
             v.pending, v.scale = linear.scaled(v.scale / scale), scale
@@ -260,7 +268,7 @@ class Lowering:
 
     # The words of the rules
 
-    def image(self, v: Value, name) -> Value:
+    def image(self, v: Value, name: str) -> Value:
         """`v`, where it is a vector, as an image of one pixel."""
         t = self.tensor(v)
         if len(t.shape) != 2:
@@ -270,7 +278,7 @@ class Lowering:
         t = self.emit(_L.Reshape, t, name=f"{name}_image", target_shape=(1, 1, t.shape[-1]))
         return Value(t, v.scale, flat=True)
 
-    def alike(self, values: list[Value], name) -> list[Value]:
+    def alike(self, values: list[Value], name: str) -> list[Value]:
         """`values` with tensors that combine as what they stand for does: see `Value.flat`."""
         spaces = [self._space(v) for v in values if v.flat]
         if any(space != (1, 1) for space in spaces):
@@ -293,7 +301,14 @@ class Lowering:
         return self.tensor(v).shape[-1]
 
     def linear(
-        self, v: Value, kernel, bias, name, kind=_L.DepthwiseConv2D, trains=None, **options
+        self,
+        v: Value,
+        kernel: np.ndarray,
+        bias: np.ndarray,
+        name: str,
+        kind: type[keras.Layer] = _L.DepthwiseConv2D,
+        trains: bool | None = None,
+        **options: Any,
     ) -> Value:
         """A convolution of `v`; its scale goes into the kernel. It trains as the node does."""
         if pad := v.waiting(Pad):
@@ -314,7 +329,9 @@ class Lowering:
         linear = Linear(kind, source, kernel, bias, name, options, trains=trains)
         return Value(pending=linear, flat=v.flat)
 
-    def affine(self, v: Value, gain, offset, name) -> Value:
+    def affine(
+        self, v: Value, gain: float | np.ndarray, offset: float | np.ndarray, name: str
+    ) -> Value:
         """`v * gain + offset`: each a number, or one a channel (of a vector: one an element)."""
         if p := v.waiting(Preprocess):
             p = replace(p, gain=p.gain * gain, offset=p.offset * gain + offset, name=name)
@@ -334,7 +351,7 @@ class Lowering:
         channels = self.tensor(v).shape[-1]
         return self.linear(v, *per_channel(gain, offset, channels), name)
 
-    def relu(self, v: Value, name, six=False) -> Value:
+    def relu(self, v: Value, name: str, six: bool = False) -> Value:
         """ReLU or ReLU6, taken in by the operator before it if that is possible."""
         activation = "relu6" if six else "relu"
         if linear := v.open:
@@ -358,7 +375,7 @@ class Lowering:
         ones = self.linear(v, *per_channel(1.0, 0.0, t.shape[-1]), name)
         return self.relu(ones, name, six)
 
-    def add(self, values: list[Value], name, subtract=False) -> Value:
+    def add(self, values: list[Value], name: str, subtract: bool = False) -> Value:
         """Sum of tensors (or the difference of two) at one common scale."""
         values = self.alike(values, name)
         fixed = [v.scale for v in values if not self._absorbing(v)]
@@ -373,7 +390,7 @@ class Lowering:
         flat = all(v.flat for v in values)
         return Value(total, values[0].scale, flat=flat, fuses=True)
 
-    def multiply(self, values: list[Value], name) -> Value:
+    def multiply(self, values: list[Value], name: str) -> Value:
         """Product of tensors; their scales multiply."""
         values = self.alike(values, name)
         total, scale = self.tensor(values[0]), values[0].scale
@@ -382,7 +399,7 @@ class Lowering:
             scale = scale * v.scale
         return Value(total, scale, flat=all(v.flat for v in values), fuses=True)
 
-    def through(self, v: Value, kind, name, **config) -> Value:
+    def through(self, v: Value, kind: type[keras.Layer], name: str, **config: Any) -> Value:
         """A layer that commutes with a positive scale of each channel."""
         if not v.commutes:
             self.true(v)

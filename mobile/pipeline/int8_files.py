@@ -8,16 +8,21 @@ alike the one with the smaller mean difference. Test images decide nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mobile.conversion.agreement import Agreement
+from mobile.data import DataSet
 from mobile.pipeline import training
 from mobile.pipeline.options import Options
 from mobile.reporting.results import Epoch
 from mobile.tflite import Artifact
+
+if TYPE_CHECKING:
+    import keras
 
 CALIBRATED, TRAINED = "calibrated", "trained"
 _MOST_APART = 256
@@ -42,7 +47,13 @@ class Int8:
     epochs: tuple[Epoch, ...] = ()
 
 
-def make(model, lowered, images, options: Options, watch=None) -> Int8:
+def make(
+    model: keras.Model,
+    lowered: keras.Model,
+    images: DataSet,
+    options: Options,
+    watch: Callable[[int, int, int, float, float], None] | None = None,
+) -> Int8:
     """Make the int8 files of a network, and choose.
 
     Args:

@@ -32,7 +32,7 @@ def run(
     resume: bool = False,
     progress: Any = None,
     show: bool = False,
-    **options,
+    **options: Any,
 ) -> Results:
     """Take a network, the same with server SE and without SE, from images to a measured report.
 

@@ -7,9 +7,12 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mobile.pipeline.options import Options
+from mobile.progress import Progress, Silence
 from mobile.record import write_file
 
 STATE = "state.json"
@@ -43,7 +46,13 @@ class Store:
         """Wall-clock time of each stage."""
         return dict(self.state["seconds"])
 
-    def stage(self, title: str, progress, work, steps: bool = False):
+    def stage(
+        self,
+        title: str,
+        progress: Progress | Silence,
+        work: Callable[[Callable[..., None] | None], Any],
+        steps: bool = False,
+    ) -> Any:
         """Do a stage and keep what it returns, or return what was kept."""
         if title in self.state["stages"]:
             progress.note(f"{title}: done before")

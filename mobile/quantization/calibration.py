@@ -115,14 +115,16 @@ class _Statistics:
     width: float = 0.0
     counts: np.ndarray = field(default_factory=lambda: np.zeros(_BINS))
 
-    def add(self, low, high, values, weights=None) -> None:
+    def add(
+        self, low: float, high: float, values: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen(max(abs(low), abs(high)))
         if self.width:
             index = np.floor(values / self.width).astype(np.int64) + _BINS // 2
             self.counts += np.bincount(np.clip(index, 0, _BINS - 1), weights, minlength=_BINS)
 
-    def merge(self, other) -> None:
+    def merge(self, other: _Statistics) -> None:
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         if self.width == 0:
             self.width, self.counts = other.width, other.counts.copy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -69,7 +70,7 @@ class _Seen:
         self._first, self._differ = None, False
         self._scales = any(_scales_pixels(layer, self.tensor) for layer in model.layers)
 
-    def look(self, array):
+    def look(self, array: np.ndarray) -> None:
         """Check a batch, and keep what can be judged only when all were seen."""
         self._check(array)
         if not array.size:
@@ -100,7 +101,7 @@ class _Seen:
         if self._scales and array.size and (array.min() < 0 or array.max() > 255):
             self._refuse_scaled(array.min(), array.max())
 
-    def judge(self, count):
+    def judge(self, count: int) -> None:
         """Raise or warn of images that can hardly be meant."""
         if self.low == self.high:
             raise ValueError(
@@ -145,7 +146,7 @@ def _scales_pixels(layer, tensor):
     return np.abs(layer.get_weights()[0]).max() < _SCALES
 
 
-def columns(images, names: Sequence[str]) -> list[np.ndarray] | None:
+def columns(images: Any, names: Sequence[str]) -> list[np.ndarray] | None:
     """Images as one array per input, or None where they come in batches.
 
     Args:
@@ -170,7 +171,7 @@ def columns(images, names: Sequence[str]) -> list[np.ndarray] | None:
     return found
 
 
-def batches(model: keras.Model, images, size: int | None = None) -> Iterator[list[np.ndarray]]:
+def batches(model: keras.Model, images: Any, size: int | None = None) -> Iterator[list[np.ndarray]]:
     """Images of any form that `calibrate` takes, as lists of one array per input."""
     names = input_names(model)
     whole = columns(images, names)
@@ -185,13 +186,13 @@ def batches(model: keras.Model, images, size: int | None = None) -> Iterator[lis
         yield [column[start : start + size] for column in whole]
 
 
-def reusable(images):
+def reusable(images: Any) -> Any:
     """Images that can be gone through more than once: an iterator's batches are kept in a list."""
     is_iterator = hasattr(images, "__next__")
     return list(images) if is_iterator else images
 
 
-def spread(model: keras.Model, images, most: int | None = None) -> list[np.ndarray]:
+def spread(model: keras.Model, images: Any, most: int | None = None) -> list[np.ndarray]:
     """All images, or up to `most` spread evenly over them, as one float array per input.
 
     Batches are gone through twice: to count, and to take.

@@ -8,18 +8,21 @@ in a small channel as in a large one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 
+from keras_se.layers.base import Tensor
 from mobile.quantization.range_plan import WEIGHTED, RangePlan
 
 _MOVES_CHANNELS = {"Permute", "Slice"}
 _LEAST = 1e-6  # of the largest mean square: the variance of a channel that hardly varies
 
 
-def importances(model: keras.Model, plan: RangePlan, batch) -> dict[str, np.ndarray]:
+def importances(
+    model: keras.Model, plan: RangePlan, batch: Sequence[Tensor | np.ndarray]
+) -> dict[str, np.ndarray]:
     """By point, the weight of a squared error in each of its channels.
 
         weight[c] = sum over readers, their outputs o and taps t of kernel[t, c, o]**2 / var[o]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -26,7 +28,7 @@ def classes_of(outputs: np.ndarray) -> np.ndarray:
     return (outputs[..., 0] > (0.5 if is_probability else 0)).astype(int)
 
 
-def checked_labels(labels, outputs: np.ndarray) -> np.ndarray:
+def checked_labels(labels: Any, outputs: np.ndarray) -> np.ndarray:
     """Labels as class numbers, one for each class that `classes_of` gives.
 
     Args:

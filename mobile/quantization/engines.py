@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from mobile.lowering import lower
+from mobile.lowering import Target, lower
 from mobile.quantization import ENGINES, calibration_images, keras_engine
 from mobile.quantization.calibration import calibrate
 from mobile.quantization.correction import correct
@@ -20,7 +20,7 @@ def quantize_aware(
     engine: str = "keras",
     ranges: Mapping[str, tuple[float, float]] | None = None,
     method: str = "mse",
-    target: str = "xnnpack",
+    target: str | Target = "xnnpack",
     learned: bool = False,
     correction: bool | None = None,
     float_layers: Collection[str] = (),

@@ -8,12 +8,14 @@ model are those of the .tflite.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 import mobile.lowering.layers  # noqa: F401  registers what a saved model is made of
+from keras_se.layers.base import Shape, Tensor
 from keras_se.rebuild import rebuild
 from mobile.quantization import kernel_grids, range_plan, xnnpack_limits
 from mobile.quantization.ranges import Ranges
@@ -44,7 +46,7 @@ class FakeQuantize(keras.layers.Layer):
         self.learned = learned
         self.point = point
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         def weight(name, value, trainable):
             return self.add_weight(
                 name=name,
@@ -81,7 +83,7 @@ class FakeQuantize(keras.layers.Layer):
         # An end must not cross zero: zero has to stay representable.
         return ops.minimum(low, 0.0), ops.maximum(high, ops.minimum(low, 0.0) + 1e-6)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         low, high = self._ends()
         values = ops.cast(inputs, "float32")
         quantized = keras.quantizers.fake_quant_with_min_max_vars(values, low, high)
@@ -94,15 +96,21 @@ class FakeQuantize(keras.layers.Layer):
             quantized = smooth + ops.stop_gradient(quantized - smooth)
         return ops.cast(quantized, self.compute_dtype)
 
-    def compute_output_spec(self, inputs, training=False):
+    def compute_output_spec(self, inputs: Tensor, training: bool = False) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"low": self.low, "high": self.high, "learned": self.learned, "point": self.point}
         return {**super().get_config(), **own}
 
 
-def quantized_kernel(kernel, bias, input_scale, axis, levels=None):
+def quantized_kernel(
+    kernel: Tensor,
+    bias: Tensor,
+    input_scale: float,
+    axis: int,
+    levels: Sequence[int] | None = None,
+) -> Tensor:
     """A kernel on its int8 grid: symmetric, one scale per output channel, levels -127 to 127.
 
         scale = max(max|kernel| / levels, 1e-3 / 127 of the layer's max|kernel|),
@@ -140,19 +148,19 @@ class _QuantizedKernel(_Layer):
         self.input_scale = input_scale
         self.levels = levels
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         inputs = ops.cast(inputs, self.compute_dtype)
         bias = ops.convert_to_tensor(self.bias)
         kernel = self.on_grid(ops.convert_to_tensor(self.kernel), bias)
         outputs = self._convolve(inputs, ops.cast(kernel, self.compute_dtype))
         return self.activation(outputs + ops.cast(bias, self.compute_dtype))
 
-    def on_grid(self, kernel, bias):
+    def on_grid(self, kernel: Tensor, bias: Tensor) -> Tensor:
         """The kernel that the layer computes with."""
         axis = len(kernel.shape) - 1
         return quantized_kernel(kernel, bias, self.input_scale, axis, self.levels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "input_scale": self.input_scale, "levels": self.levels}
 
 
@@ -168,7 +176,7 @@ class QuantizedConv2D(_QuantizedKernel, keras.layers.Conv2D):
 class QuantizedDepthwiseConv2D(_QuantizedKernel, keras.layers.DepthwiseConv2D):
     """DepthwiseConv2D that computes with its kernel rounded to int8, each channel by itself."""
 
-    def on_grid(self, kernel, bias):
+    def on_grid(self, kernel: Tensor, bias: Tensor) -> Tensor:
         height, width, channels, multiplier = kernel.shape
         if multiplier == 1:
             return quantized_kernel(kernel, bias, self.input_scale, 2, self.levels)
@@ -190,7 +198,7 @@ class QuantizedDepthwiseConv2D(_QuantizedKernel, keras.layers.DepthwiseConv2D):
 class QuantizedConv2DTranspose(_QuantizedKernel, keras.layers.Conv2DTranspose):
     """Conv2DTranspose that computes with its kernel rounded to int8."""
 
-    def on_grid(self, kernel, bias):
+    def on_grid(self, kernel: Tensor, bias: Tensor) -> Tensor:
         return quantized_kernel(kernel, bias, self.input_scale, axis=2)
 
     def _convolve(self, inputs, kernel):
@@ -226,7 +234,12 @@ _PLAIN = {
 }
 
 
-def quantize(model: keras.Model, ranges, learned=False, float_layers=()) -> keras.Model:
+def quantize(
+    model: keras.Model,
+    ranges: Mapping[str, tuple[float, float]],
+    learned: bool = False,
+    float_layers: Collection[str] = (),
+) -> keras.Model:
     """A quantisation-aware copy of a lowered model.
 
     Args:
@@ -276,11 +289,11 @@ class _Names:
         outputs = set(model.output_names) - set(plan.inputs)
         self._outputs = outputs & set(plan.points) - set(float_layers)
 
-    def outer(self, name) -> str:
+    def outer(self, name: str) -> str:
         """That of the fake quantisation behind a layer."""
         return name if name in self._outputs else self._free(name + _SUFFIX)
 
-    def inner(self, name) -> str:
+    def inner(self, name: str) -> str:
         """That of the layer itself."""
         return self._free(f"{name}_exact") if name in self._outputs else name
 
@@ -290,7 +303,7 @@ class _Names:
         return name
 
 
-def kernel_levels(layer) -> list[int] | None:
+def kernel_levels(layer: keras.Layer) -> list[int] | None:
     """What `kernel_grids.levels` finds for the kernel of a plain layer.
 
     None for transposed convolutions: the converter quantises their kernels itself, to 127 levels.
@@ -336,12 +349,12 @@ def last_layer(model: keras.Model) -> keras.Layer:
     return made_by[id(last.input)] if isinstance(last, FakeQuantize) else last
 
 
-def is_quantized(model) -> bool:
+def is_quantized(model: Any) -> bool:
     """Whether `model` carries this engine's fake quantisation."""
     return any(isinstance(layer, FakeQuantize) for layer in getattr(model, "layers", []))
 
 
-def check_quantized(model) -> None:
+def check_quantized(model: Any) -> None:
     """Raise unless `quantize` made the model."""
     if not is_quantized(model):
         raise ValueError(

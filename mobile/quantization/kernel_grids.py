@@ -15,7 +15,7 @@ COARSEST = 64  # twice as coarse as 127: coarser grids are among the finer ones
 _SAMPLES = 512  # values of a channel that choose its grid
 
 
-def levels(kernel, axis) -> np.ndarray:
+def levels(kernel: np.ndarray, axis: int) -> np.ndarray:
     """By channel, how many int8 steps long its largest value is to be.
 
         n = argmin over 64 .. 127 of sum (round(k / s) * s - k)**2,  s = max|k| / n

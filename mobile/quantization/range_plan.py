@@ -15,7 +15,7 @@ are found (calibration) or trained (the engines).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,7 +183,7 @@ def complete(plan: RangePlan, found: Mapping[str, tuple[float, float]]) -> dict:
     return ranges
 
 
-def in_float(plan: RangePlan, names) -> set[str]:
+def in_float(plan: RangePlan, names: Collection[str]) -> set[str]:
     """The layers that compute in float where the outputs of the layers `names` are not rounded.
 
     Those are the named layers, all that read their outputs, and what the runtime fuses to either.

@@ -158,7 +158,9 @@ class _Switched:
         part = keras.Model(copy.inputs, output)
         self._function = tf.function(part, reduce_retracing=True, autograph=False)
 
-    def outputs(self, images, quantized, batch_size=16):
+    def outputs(
+        self, images: list[np.ndarray], quantized: Collection[str], batch_size: int = 16
+    ) -> np.ndarray:
         """The model's first output with only the layers named in `quantized` quantised."""
         self._switches.assign([float(name in quantized) for name in self.names])
         starts = range(0, len(images[0]), batch_size)

@@ -9,6 +9,7 @@ imports tfmot, which imports tf_keras.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -46,7 +47,9 @@ class FixedRange(_tfmot.quantizers.Quantizer):
         self.low = low
         self.high = high
 
-    def build(self, tensor_shape, name, layer):
+    def build(
+        self, tensor_shape: tf.TensorShape, name: str, layer: tf_keras.layers.Layer
+    ) -> dict[str, tf.Variable]:
         """The range, as weights that do not train."""
 
         def weight(end, value):
@@ -61,7 +64,7 @@ class FixedRange(_tfmot.quantizers.Quantizer):
     def __call__(self, inputs, training, weights, **kwargs):
         return tf.quantization.fake_quant_with_min_max_vars(inputs, weights["low"], weights["high"])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {"low": self.low, "high": self.high}
 
@@ -80,7 +83,9 @@ class ChannelKernel(_tfmot.quantizers.Quantizer):
         self.axis = axis
         self.levels = levels
 
-    def build(self, tensor_shape, name, layer):
+    def build(
+        self, tensor_shape: tf.TensorShape, name: str, layer: _tfmot.QuantizeWrapper
+    ) -> dict[str, tf.Variable]:
         """No weights of its own; the bias is read for the floor."""
         return {"bias": layer.layer.bias}  # `layer` is the wrapper
 
@@ -104,7 +109,7 @@ class ChannelKernel(_tfmot.quantizers.Quantizer):
             return tf.reshape(kernel, shape)
         return tf.transpose(kernel, (0, 1, 3, 2)) if self.axis == 2 else kernel
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {"input_scale": self.input_scale, "axis": self.axis, "levels": self.levels}
 
@@ -125,7 +130,9 @@ class LayerConfig(_tfmot.QuantizeConfig):
         self.input_scale = input_scale
         self.levels = levels
 
-    def get_weights_and_quantizers(self, layer):
+    def get_weights_and_quantizers(
+        self, layer: tf_keras.layers.Layer
+    ) -> list[tuple[tf.Variable, ChannelKernel]]:
         """The kernel."""
         if self.kind not in _KERNELS:
             return []
@@ -133,24 +140,28 @@ class LayerConfig(_tfmot.QuantizeConfig):
         quantizer = ChannelKernel(self.input_scale, axis, self.levels)
         return [(getattr(layer, _KERNELS[self.kind]), quantizer)]
 
-    def set_quantize_weights(self, layer, quantize_weights):
+    def set_quantize_weights(
+        self, layer: tf_keras.layers.Layer, quantize_weights: list[tf.Tensor]
+    ) -> None:
         """Put the rounded kernel in."""
         if self.kind in _KERNELS:
             setattr(layer, _KERNELS[self.kind], quantize_weights[0])
 
-    def get_activations_and_quantizers(self, layer):
+    def get_activations_and_quantizers(self, layer: tf_keras.layers.Layer) -> list:
         """None: the range is taken after the activation."""
         return []
 
     @tf.autograph.experimental.do_not_convert  # which fails on an empty function
-    def set_quantize_activations(self, layer, quantize_activations):
+    def set_quantize_activations(
+        self, layer: tf_keras.layers.Layer, quantize_activations: list
+    ) -> None:
         """Nothing to put in."""
 
-    def get_output_quantizers(self, layer):
+    def get_output_quantizers(self, layer: tf_keras.layers.Layer) -> list[FixedRange]:
         """The range of the output."""
         return [FixedRange(*self.output)] if self.output else []
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments."""
         names = ("kind", "output", "input_scale", "levels")
         return {name: getattr(self, name) for name in names}
@@ -169,7 +180,7 @@ class Plain(_L.Layer):
         self.kind = kind
         self.settings = settings
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """What the layer of that name computes."""
         given = self.settings
         if self.kind == "Shift":
@@ -182,7 +193,7 @@ class Plain(_L.Layer):
             return tf.nn.depth_to_space(inputs, given["block_size"])
         return inputs[(slice(None), *map(slice, given["begin"], given["end"]))]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {**super().get_config(), "kind": self.kind, "settings": self.settings}
 
@@ -194,17 +205,17 @@ CUSTOM_OBJECTS = {c.__name__: c for c in (FixedRange, ChannelKernel, LayerConfig
 class _NoTransforms:
     """A layout transformer that leaves the model as it is."""
 
-    def apply(self, model, layer_quantize_map):
+    def apply(self, model: tf_keras.Model, layer_quantize_map: dict) -> tuple[tf_keras.Model, dict]:
         return model, layer_quantize_map
 
 
 class _OurScheme(_tfmot.QuantizeScheme):
     """tfmot's hook for schemes: nothing is transformed, and every layer brings its config."""
 
-    def get_layout_transformer(self):
+    def get_layout_transformer(self) -> _NoTransforms:
         return _NoTransforms()
 
-    def get_quantize_registry(self):
+    def get_quantize_registry(self) -> _tfmot.QuantizeRegistry:
         from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
             default_8bit_quantize_registry,
         )
@@ -212,7 +223,7 @@ class _OurScheme(_tfmot.QuantizeScheme):
         return default_8bit_quantize_registry.Default8BitQuantizeRegistry()
 
 
-def quantize(model: keras.Model, ranges):
+def quantize(model: keras.Model, ranges: Mapping[str, tuple[float, float]]) -> tf_keras.Model:
     """A quantisation-aware `tf_keras.Model` from a lowered Keras 3 model.
 
     Frozen layers stay so until it is saved: loaded from a file, tfmot's layers all train.
@@ -254,19 +265,21 @@ def quantize(model: keras.Model, ranges):
     )
 
 
-def cut_preprocessing(model):
+def cut_preprocessing(model: tf_keras.Model) -> tuple[tf_keras.Model, Preprocessing | None]:
     """The quantised model behind the Rescaling on its input, with batch 1, and the Rescaling."""
     rescaling = next((x for x in model.layers if type(x).__name__ == "Rescaling"), None)
+    entrances: Any = model.inputs  # of which tf_keras says that they are None
     start, preprocessing = model.input, None
-    if rescaling is not None and len(model.inputs) == 1:
+    if rescaling is not None and len(entrances) == 1:
         # By its reader: tfmot shares layers without a config with the model it was given.
-        start = model.get_layer(f"quant_{rescaling.name}_entry").input
+        entry: Any = model.get_layer(f"quant_{rescaling.name}_entry")
+        start = entry.input
         scale, offset = (np.ravel(getattr(rescaling, k)).tolist() for k in ("scale", "offset"))
         preprocessing = Preprocessing(tuple(map(float, scale)), tuple(map(float, offset)))
-    core = tf_keras.Model(start, model.output, name="core")
+    core: Any = tf_keras.Model(start, model.output, name="core")
     inputs = [
         tf_keras.Input(batch_shape=(1, *old.shape[1:]), name=new.name.split(":")[0])
-        for old, new in zip(core.inputs, model.inputs, strict=True)
+        for old, new in zip(core.inputs, entrances, strict=True)
     ]
     outputs = core(inputs[0] if len(inputs) == 1 else inputs, training=False)
     return tf_keras.Model(inputs, outputs, name=model.name), preprocessing

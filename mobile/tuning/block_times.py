@@ -23,7 +23,7 @@ def block_times(
     images: np.ndarray,
     device: str = "local",
     target: str = "xnnpack",
-    **timing,
+    **timing: Any,
 ) -> tuple[dict[str, float], Timings]:
     """Time the gated blocks of a network in int8 on a device.
 

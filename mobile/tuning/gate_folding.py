@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -146,7 +147,7 @@ def fold_gates(
     device: str = "local",
     target: str = "xnnpack",
     batch_size: int = 16,
-    **timing,
+    **timing: Any,
 ) -> tuple[keras.Model, GateFolding]:
     """Make constants of the gates that cost more than they are worth.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_se.gated_blocks import find_gated_blocks
+from keras_se.layers.base import Shape, Tensor
 from keras_se.rebuild import rebuild
 
 
@@ -91,10 +92,10 @@ class _Switch(keras.layers.Layer):
         super().__init__(**kwargs)
         self.constant, self.axis = constant, axis
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Shape]) -> None:
         self.fixed = self.add_weight(name="fixed", shape=(), initializer="zeros", trainable=False)
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x, y = inputs
         shape = [1] * len(x.shape)
         shape[self.axis] = -1
@@ -102,5 +103,5 @@ class _Switch(keras.layers.Layer):
         fixed = keras.ops.cast(self.fixed, x.dtype)
         return y + fixed * (x * scale - y)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return input_shape[1]

@@ -7,6 +7,7 @@ import importlib
 import sys
 import time
 import zlib
+from typing import Any
 
 from .beat import Beat
 from .job import kernels_of
@@ -62,7 +63,9 @@ def find_runtime(job: dict) -> dict:
     )
 
 
-def load(runtime: dict, model: dict, job: dict, beat: Beat, place: int, preserve: bool = False):
+def load(
+    runtime: dict, model: dict, job: dict, beat: Beat, place: int, preserve: bool = False
+) -> tuple[Any, float]:
     """Load a model and allocate its tensors; return the interpreter and the milliseconds."""
     beat.tell("load", place)
     kernels = KERNELS[kernels_of(model, job)]
@@ -80,7 +83,7 @@ def load(runtime: dict, model: dict, job: dict, beat: Beat, place: int, preserve
     return interpreter, (time.perf_counter() - begin) * 1e3
 
 
-def delegates_of(interpreter) -> list[dict] | None:
+def delegates_of(interpreter: Any) -> list[dict] | None:
     """Return the tensors that enter and leave each delegated piece; None if it does not tell."""
     if not hasattr(interpreter, "_get_ops_details"):
         return None
@@ -99,19 +102,19 @@ def inputs_of(model: dict) -> list | None:
     return None if names is None else [np.load(name, mmap_mode="r") for name in names]
 
 
-def outputs_of(interpreter) -> list:
+def outputs_of(interpreter: Any) -> list:
     """Return copies of all outputs; text as fixed-length bytes, which need no pickle."""
     arrays = [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
     return [x.astype("S") if x.dtype.kind == "O" else x for x in arrays]
 
 
-def batch_of(interpreter) -> int:
+def batch_of(interpreter: Any) -> int:
     """Return the batch size that the model was made for."""
     details = interpreter.get_input_details()
     return int(details[0]["shape"][0]) if details and len(details[0]["shape"]) else 1
 
 
-def set_inputs(interpreter, arrays: list | None) -> None:
+def set_inputs(interpreter: Any, arrays: list | None) -> None:
     """Copy one batch into the model, whose dtypes it must have; None: zeros."""
     import numpy as np
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import keras
 import numpy as np
 
+from keras_se.graph import Node
 from mobile.lowering import layers as own
 from mobile.lowering.registry import as_channels, constant_of, rule, unsupported
 from mobile.lowering.values import Value
+
+if TYPE_CHECKING:
+    from mobile.lowering.walk import Lowering  # which asks the rules
 
 _L = keras.layers
 _OPERATIONS = {
@@ -26,7 +33,7 @@ _OPERATIONS = {
 }
 
 
-def activate(low, v, function, name) -> Value:
+def activate(low: Lowering, v: Value, function: Callable | None, name: str) -> Value:
     """Apply a Keras activation function to `v`; `name` is that of the last layer it becomes."""
     kind = activation_name(function)
     if kind == "linear":
@@ -51,16 +58,16 @@ def activate(low, v, function, name) -> Value:
     return Value(_emit(low, low.true(v), function, name), flat=v.flat)
 
 
-def activation_name(function) -> str:
+def activation_name(function: Callable | None) -> str:
     """The name of a Keras activation function; `linear` for None."""
     name = "linear" if function is None else keras.activations.serialize(function)
     return name if isinstance(name, str) else "activation"
 
 
-def activated(low, v, layer, node) -> Value:
+def activated(low: Lowering, v: Value, node: Node) -> Value:
     """The activation that a convolution or dense layer brings along."""
-    kind = activation_name(layer.activation)
-    return activate(low, v, layer.activation, f"{node.name}_{kind}")
+    function = node.operation.activation
+    return activate(low, v, function, f"{node.name}_{activation_name(function)}")
 
 
 def _emit(low, tensor, function, name):

@@ -54,7 +54,7 @@ def _conv(low, node, v):
     kernel, bias = _weights(node, layer.filters)
     options = _conv_options(layer) | {"groups": layer.groups}
     y = low.linear(v, kernel, bias, node.name, kind=_L.Conv2D, **options)
-    return activated(low, y, layer, node)
+    return activated(low, y, node)
 
 
 @rule(_L.DepthwiseConv2D, reads=(*_WINDOW, "depth_multiplier"))
@@ -63,7 +63,7 @@ def _depthwise(low, node, v):
     _check_conv(node)
     kernel, bias = _weights(node, layer.kernel.shape[2] * layer.kernel.shape[3])
     y = low.linear(v, kernel, bias, node.name, **_conv_options(layer))
-    return activated(low, y, layer, node)
+    return activated(low, y, node)
 
 
 @rule(_L.SeparableConv2D, reads=(*_WINDOW, "filters", "depth_multiplier"))
@@ -75,7 +75,7 @@ def _separable(low, node, v):
     none = np.zeros(depthwise.shape[2] * depthwise.shape[3])
     y = low.linear(v, depthwise, none, f"{node.name}_depthwise", **_conv_options(layer))
     y = low.linear(y, pointwise, bias, node.name, kind=_L.Conv2D)
-    return activated(low, y, layer, node)
+    return activated(low, y, node)
 
 
 @rule(_L.Conv2DTranspose, reads=(*_WINDOW, "filters", "output_padding"))
@@ -86,7 +86,7 @@ def _conv_transpose(low, node, v):
     options = _conv_options(layer) | {"output_padding": layer.output_padding}
     low.tensor(v)
     y = low.linear(v, kernel, bias, node.name, kind=_L.Conv2DTranspose, **options)
-    return activated(low, y, layer, node)
+    return activated(low, y, node)
 
 
 @rule(_L.Dense, reads=("units", "activation", "use_bias", *_ADAPTED))
@@ -100,7 +100,7 @@ def _dense(low, node, v):
     window = tuple(t.shape[1:3]) if v.flat else (1, 1)
     kernel = kernel.reshape(*window, t.shape[-1], layer.units)
     y = low.linear(v, kernel, bias, node.name, kind=_L.Conv2D)
-    return activated(low, y, layer, node)
+    return activated(low, y, node)
 
 
 # Constants: each is `v * gain + offset`

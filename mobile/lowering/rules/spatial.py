@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -10,6 +11,9 @@ import numpy as np
 from mobile.lowering import layers as own
 from mobile.lowering.registry import rule, settings_of, unsupported
 from mobile.lowering.values import Concat, Pad, Value
+
+if TYPE_CHECKING:
+    from mobile.lowering.walk import Lowering  # which asks the rules
 
 _L = keras.layers
 
@@ -42,7 +46,7 @@ def _global_average(low, node, v):
     return mean(low, v, node.name, node.operation.keepdims)
 
 
-def mean(low, v, name, keepdims) -> Value:
+def mean(low: Lowering, v: Value, name: str, keepdims: bool) -> Value:
     """The squeeze: mean over both axes of space, kept with length 1."""
     if low.target.mean_by_axis:
         t = low.emit(own.Mean, low.tensor(v), name=f"{name}_rows", axis=1)
@@ -255,7 +259,7 @@ def _reshape(low, node, v):
     return reshape(low, v, tuple(made), node.name)
 
 
-def reshape(low, v, shape, name) -> Value:
+def reshape(low: Lowering, v: Value, shape: tuple[int | None, ...], name: str) -> Value:
     """`v` with another shape behind the batch; (1, 1, C) and (C) need no operator."""
     if v.waiting(Concat) and not v.flat and shape[:2] == (1, 1):
         return v
