@@ -7,6 +7,7 @@ import pytest
 import typer
 
 import keras_se
+from keras_se import config
 from mobile import cli
 from mobile.analysis.operator_support import ACCELERATORS
 from mobile.cli import app
@@ -27,6 +28,7 @@ CHOICES = {
     "--output-type": IO_TYPES,
     "--augment": AUGMENTATIONS,
     "--se": ("default", "none", *keras_se.PRESETS),
+    "--kinds": config.KINDS,
 }
 
 
