@@ -7,6 +7,8 @@ import numpy as np
 from mobile.reporting import canvas
 from mobile.reporting.escaping import for_picture
 
+_HATCHES = ("", "/////", ".....", "xxxxx")  # by kind; the colour is the place's
+
 
 def costs(found: Any) -> bytes:
     """Draw what each variant adds to each block, in bars with 95 % intervals, and the checks.
@@ -14,10 +16,9 @@ def costs(found: Any) -> bytes:
     Args:
         found: What `mobile.profile` returned.
     """
-    variants = list(
-        dict.fromkeys(c.name for b in found.blocks for c in b.costs if not c.free and c.share)
-    )
-    width = max(7.0, 0.09 * len(found.blocks) * (len(variants) + 2))
+    timed = [cost for block in found.blocks for cost in block.costs if cost.share]
+    variants = list(dict.fromkeys(cost.name for cost in timed))
+    width = max(7.0, 0.06 * len(found.blocks) * (len(variants) + 2))
     checks = bool(found.checks)
     figure, axes = canvas.blank(width + 2.2, 4.2 + 3.4 * checks, 1 + checks, 1)
     bars, scatter = np.ravel(axes) if checks else (axes, None)
@@ -31,11 +32,16 @@ def costs(found: Any) -> bytes:
 
 
 def _bars(axes, found, variants):
+    from matplotlib.patches import Patch
+
     step = 1 / (len(variants) + 1.5)
+    kinds, places = (list(dict.fromkeys(name.split()[i] for name in variants)) for i in (0, 1))
     shown = []
     for number, name in enumerate(variants):
-        style = {"color": canvas.PALETTE[number % len(canvas.PALETTE)]}
-        style |= {"hatch": ("", "////", "....")[number // len(canvas.PALETTE) % 3]}
+        kind, at = name.split()
+        colour = canvas.PALETTE[places.index(at) % len(canvas.PALETTE)]
+        style = {"facecolor": colour, "alpha": 1 - 0.25 * kinds.index(kind)}
+        style |= {"hatch": _HATCHES[kinds.index(kind) % len(_HATCHES)]}
         for place, block in enumerate(found.blocks):
             for cost in block.costs:
                 if cost.name == name and cost.share is not None and not cost.free:
@@ -43,15 +49,14 @@ def _bars(axes, found, variants):
                     height, low, high = map(found.microseconds, (cost.share, cost.low, cost.high))
                     axes.bar(x, height, step, edgecolor="white", linewidth=0.3, **style)
                     axes.plot([x, x], [low, high], color=canvas.INK, linewidth=0.7)
-        mark = {"marker": "s", "linestyle": "none", "color": style["color"]}
-        shown.append((name + (" (hatched)" if number >= len(canvas.PALETTE) else ""), mark))
+        shown.append(Patch(edgecolor="white", **style))
     axes.set_xticks(range(len(found.blocks)))
     labels = [f"{for_picture(b.name)}\n{'x'.join(map(str, b.shape))}" for b in found.blocks]
     axes.set_xticklabels(labels, fontsize=7, rotation=30, ha="right")
     axes.set_ylabel("extra microseconds")
     axes.axhline(0, color=canvas.GREY, linewidth=0.8)
     axes.grid(axis="y", alpha=0.25)
-    canvas.legend(axes, shown)
+    axes.legend(shown, variants, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _checks(axes, found):

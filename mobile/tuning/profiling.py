@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
+import numpy as np
 
 import keras_se
 from keras_se.checks import check_count
@@ -20,7 +21,7 @@ from keras_se.models import Place
 from keras_se.models.base import blocks_in
 from mobile import data as data_room
 from mobile import devices
-from mobile.benchmarking import statistics
+from mobile.benchmarking import advice, statistics
 from mobile.benchmarking.benchmark import benchmark
 from mobile.benchmarking.settings import Runtime, Schedule, combined
 from mobile.benchmarking.timings import Timings
@@ -79,7 +80,7 @@ def profile(
         size: Height and width of the image; by default the network's own.
         target: What the files are lowered for, see `mobile.lower`.
         device: As in `mobile.benchmark`, one of them.
-        check: How many random configurations to check with.
+        check: How many random configurations to check with; none where nothing costs time.
         path: Where to keep the profile, after each step.
         resume: Whether a profile that is there goes on, with what it has not; else it is replaced.
         seed: Of the weights and the random configurations.
@@ -241,7 +242,8 @@ class _Profiling:
                 for number, group in enumerate(groups):
                     words = f"block {number + 1} of {len(groups)}"
                     self._block(group, lambda s, n=number, w=words: tell((n + s) / len(groups), w))
-                for number in range(len(self.profile.checks) if self.profile else 0, check):
+                costs = any(c.share for block in self.profile.blocks for c in block.costs)
+                for number in range(len(self.profile.checks), check if costs else 0):
                     tell(number / check, f"check {number + 1} of {check}")
                     self._check(number)
         except KeyboardInterrupt as error:
@@ -299,7 +301,8 @@ class _Profiling:
         keras.utils.set_random_seed(self.seed)
         without = keras.Model.from_config(group.without)
         usual = isolated_blocks.operations(without, self.plan.target)
-        files = {_WITHOUT: self._convert(without), _NETWORK: self.network}
+        # The file that is loaded first may be slow by some microseconds: the network can bear it.
+        files = {_NETWORK: self.network, _WITHOUT: self._convert(without)}
         costs, names = {}, {}
         for number, (se, (fingerprint, config)) in enumerate(missing.items(), 1):
             model = keras.Model.from_config(config)
@@ -328,8 +331,9 @@ class _Profiling:
 
     def _add(self, group, known, costs, timings):
         """Put a group's costs into the profile, and keep it."""
-        control = next((m.name for m in timings.models if m.control_of == _WITHOUT), None)
-        noise = None if control is None else _added(timings, control)[1:]
+        control = timings.control
+        scale = timings[_WITHOUT].median_ms / timings[_NETWORK].median_ms
+        noise = control and ((control.low - 1) * scale, (control.high - 1) * scale)
         told = known | costs
         made = {
             place: BlockCosts(
@@ -342,6 +346,7 @@ class _Profiling:
                 time_ms=timings[_WITHOUT].median_ms,
                 control=noise,
                 costs=tuple(told[se] for se in sorted(told, key=_order(self.plan, place))),
+                notes=advice.find(timings),
             )
             for place in group.places
         }
@@ -383,13 +388,13 @@ class _Profiling:
         self._keep(checks=(*self.profile.checks, check))
 
     def _drawn(self, draw):
-        """Draw a configuration: of each block none, or one of its variants, but not all none."""
+        """Draw a configuration: of each block none, or a variant that costs, but not all none."""
         able = {}
         for place in self.plan.variants:
             costs = self.profile.by_place[place.row, place.block].costs
-            if known := [cost.config for cost in costs if cost.share is not None]:
+            if known := [cost.config for cost in costs if cost.share]:
                 able[place] = known
-        must = draw.choice(list(able)) if able else None
+        must = draw.choice(list(able))
         return self.plan.configuration(
             {p: draw.choice(able[p]) for p in able if draw.random() < 0.5 or p is must}
         )
@@ -453,10 +458,13 @@ def _cost(se, timings, name):
 
 
 def _added(timings, name):
-    """Return what a file takes more than the block without SE, over the network, and interval."""
-    return statistics.added_share(
-        timings[name].times_ms, timings[_WITHOUT].times_ms, timings[_NETWORK].times_ms
-    )
+    """Return what a file takes more than the block without SE, over the network, and interval.
+
+    The block without SE is the mean of its two copies: each lies elsewhere in memory.
+    """
+    copies = [m for m in timings.models if _WITHOUT in (m.name, m.control_of)]
+    without = np.mean([copy.times_ms for copy in copies], axis=0)
+    return statistics.added_share(timings[name].times_ms, without, timings[_NETWORK].times_ms)
 
 
 def _reason(timings, name):

@@ -82,6 +82,7 @@ class BlockCosts(Record):
         control: What a second copy of that seemed to add: the noise. Share of the network, 95 %
             interval.
         costs: One a variant.
+        notes: What made the machine's times less certain, in sentences.
     """
 
     row: Count
@@ -93,6 +94,7 @@ class BlockCosts(Record):
     time_ms: Milliseconds
     control: tuple[Finite, Finite] | None
     costs: tuple[Cost, ...]
+    notes: tuple[str, ...] = ()
 
     @functools.cached_property
     def by_config(self) -> dict[SEConfig, Cost]:
@@ -350,7 +352,18 @@ class Profile(Record):
         parts = [self._costs_table(), self._words()]
         if self.checks:
             parts += [self._checks_table(), self.verdict]
-        return "\n\n".join(parts)
+        return "\n\n".join(parts) + self._noted()
+
+    def _noted(self):
+        """Return the first note on the machine, and how many blocks have one."""
+        noted = [block for block in self.blocks if block.notes]
+        if not noted:
+            return ""
+        first = noted[0]
+        return (
+            f"\n! {len(noted)} of {len(self.blocks)} blocks were timed under doubt; "
+            f"{first.name}: {first.notes[0]}"
+        )
 
     def _costs_table(self):
         header = ("block", "reads", "alone us", "SE", "adds us", "95 %", "of network, %")

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from keras_se import MOBILENET_V3, SEConfig
+from keras_se import MOBILENET_V3, SEConfig, models
 from mobile import devices
 from mobile.benchmarking.timings import Failure, ModelTimings, Timings
 from mobile.tuning import profiling
@@ -13,6 +13,7 @@ from mobile.tuning.se_profile import Profile
 from tests.mobile.tuning.profiles import CONDITIONS
 
 SMALL = {"size": 32, "progress": False}
+TINY = "tiny"  # the first three blocks of MobileNetV3-Small; the last alone has a shortcut
 EXPANDED = dataclasses.replace(MOBILENET_V3, placement="expanded")
 
 
@@ -31,19 +32,27 @@ class Bench:
         if self.lost is not None and len(self.jobs) >= self.lost:
             raise self.error
         self.jobs.append(list(files))
-        models = [
+        timed = [
             ModelTimings(name, (self.takes(name),) * 3, 1, 10)
             for name in files
             if name not in self.refused
         ]
         if control:
-            models.append(ModelTimings("again", (0.1,) * 3, 1, 10, control_of=reference))
+            timed.append(ModelTimings("again", (0.1,) * 3, 1, 10, control_of=reference))
         failures = tuple(Failure(n, "load", r) for n, r in self.refused.items() if n in files)
-        return Timings(tuple(models), self.conditions, (reference,), failures)
+        return Timings(tuple(timed), self.conditions, (reference,), failures)
 
     def takes(self, name):
         times = {"network": 1.0, "without": 0.1, "checked": self.whole}
         return times.get(name.split()[0], 0.12)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """A network of three blocks."""
+    small = models.find("mobilenet_v3_small")
+    network = dataclasses.replace(small, name=TINY, rows=small.rows[:3])
+    monkeypatch.setitem(models._NETWORKS, TINY, network)
 
 
 @pytest.fixture
@@ -57,35 +66,40 @@ def bench(monkeypatch):
 
 
 def made(path=None, **options):
-    return profiling.profile(
-        "mobilenet_v3_small", path=path, **SMALL | {"kinds": ["cse"], "check": 0} | options
-    )
+    return profiling.profile(TINY, path=path, **SMALL | {"kinds": ["cse"], "check": 0} | options)
 
 
 def test_each_block_is_timed_beside_itself_without_se_and_the_network(bench):
     profile = made(places=["expanded", "identity"])
-    # Blocks 0, 1, 3, 6 and 8 stride or widen: without a sum they have no identity.
-    sums = [i not in (0, 1, 3, 6, 8) for i in range(11)]
+    sums = [False, False, True]  # blocks 0 and 1 stride: without a sum they have no identity
     assert bench.jobs == [
-        ["without", "network", "cse expanded", *["cse identity"] * has] for has in sums
+        ["network", "without", "cse expanded", *["cse identity"] * has] for has in sums
     ]
     for block, has in zip(profile.blocks, sums, strict=True):
         costs = {cost.name: cost for cost in block.costs}
         assert costs["cse expanded"].share == pytest.approx((0.12 - 0.1) / 1.0)
         assert costs["cse identity"].free is not has
-    assert profile.predict([EXPANDED] * 11) == pytest.approx(1.0 + 11 * 0.02)
-    assert profile.predict("default") == pytest.approx(1.0 + 9 * 0.02)  # of table 2 of the paper
+    assert profile.predict([EXPANDED] * 3) == pytest.approx(1.0 + 3 * 0.02)
+    assert profile.predict("default") == pytest.approx(1.0 + 0.02)  # block 0's, by the paper
+
+
+def test_the_block_without_se_is_the_mean_of_its_two_copies(bench, monkeypatch):
+    takes = bench.takes
+    monkeypatch.setattr(bench, "takes", lambda name: 0.104 if name == "without" else takes(name))
+    costs = made(places=["expanded"]).blocks[0].costs  # the second copy takes 0.1 ms
+    assert costs[0].share == pytest.approx((0.12 - 0.102) / 1.0)
 
 
 def test_a_static_gate_that_fits_its_neighbour_is_free_and_not_timed(bench):
-    profile = made(kinds=["static"], places=["expanded", "projected"])
-    assert bench.jobs == [["without", "network"]] * 11
+    profile = made(kinds=["static"], places=["expanded", "projected"], check=2)
+    assert bench.jobs == [["network", "without"]] * 3
     assert all(cost.free and cost.share == 0 for b in profile.blocks for cost in b.costs)
+    assert profile.checks == ()  # nothing to check
 
 
 def test_the_variants_start_from_the_networks_own_or_a_given_one(bench):
     own = made(places=["standard"]).blocks[0].costs
-    assert [cost.config for cost in own] == [EXPANDED]
+    assert [cost.config for cost in own] == [EXPANDED]  # "standard" is the expanded tensor
     given = made(se=SEConfig(reduction=8), places=["projected"]).blocks[0].costs
     assert [c.config for c in given] == [SEConfig(reduction=8, placement="projected")]
     named = made(se="paper", places=["projected"]).blocks[0].costs
@@ -95,7 +109,7 @@ def test_the_variants_start_from_the_networks_own_or_a_given_one(bench):
 def test_random_networks_are_timed_whole_in_three_copies(bench):
     bench.whole = 1.15
     profile = made(places=["expanded"], check=2)
-    assert bench.jobs[11:] == [[f"{n} {i}" for i in range(3) for n in ("network", "checked")]] * 2
+    assert bench.jobs[3:] == [[f"{n} {i}" for i in range(3) for n in ("network", "checked")]] * 2
     for check in profile.checks:
         count = sum(each is not None for row in check.configs for each in row)
         assert count >= 1
@@ -108,25 +122,26 @@ def test_random_networks_are_timed_whole_in_three_copies(bench):
 
 def test_a_lost_device_loses_nothing_and_the_same_call_goes_on(bench, tmp_path):
     path = tmp_path / "p.json"
-    bench.lost = 3
+    bench.lost = 2
     with pytest.raises(devices.AgentError, match="cable pulled") as error:
         made(path, places=["expanded"], check=1)
-    assert f"3 of 11 blocks are in {path}; the same command goes on" in error.value.__notes__[0]
-    assert len(Profile.load(path).blocks) == 3
+    assert f"2 of 3 blocks are in {path}; the same command goes on" in error.value.__notes__[0]
+    assert len(Profile.load(path).blocks) == 2
     bench.lost = None
     profile = made(path, places=["expanded"], check=1)
-    assert len(bench.jobs) == 11 + 1
-    assert len(profile.blocks) == 11 and len(profile.checks) == 1
+    assert len(bench.jobs) == 3 + 1
+    assert len(profile.blocks) == 3 and len(profile.checks) == 1
     assert Profile.load(path) == profile
     assert made(path, places=["expanded"], check=1) == profile
-    assert len(bench.jobs) == 11 + 1
+    assert len(bench.jobs) == 3 + 1
 
 
 def test_an_interrupt_says_what_is_kept(bench, tmp_path):
     path = tmp_path / "p.json"
-    bench.lost, bench.error = 2, KeyboardInterrupt("interrupted before any model was timed")
-    with pytest.raises(KeyboardInterrupt, match=r"interrupted. 2 of 11 blocks are in .*p.json"):
+    bench.lost, bench.error = 1, KeyboardInterrupt("interrupted before any model was timed")
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted. 1 of 3 blocks are in .*p.json"):
         made(path, places=["expanded"])
+    bench.lost = 0
     with pytest.raises(KeyboardInterrupt, match="before any model was timed"):
         made(places=["expanded"], check=1)
 
@@ -135,7 +150,7 @@ def test_more_variants_are_added_to_a_profile(bench, tmp_path):
     path = tmp_path / "p.json"
     made(path, places=["expanded"])
     profile = made(path, places=["projected", "expanded"])
-    assert bench.jobs[11:] == [["without", "network", "cse projected"]] * 11
+    assert bench.jobs[3:] == [["network", "without", "cse projected"]] * 3
     assert [c.name for c in profile.blocks[0].costs] == ["cse projected", "cse expanded"]
 
 
@@ -150,11 +165,16 @@ def test_more_variants_are_added_to_a_profile(bench, tmp_path):
     ],
 )
 def test_a_profile_of_another_is_not_gone_on_with(bench, tmp_path, options, said):
-    path = tmp_path / "p.json"
-    made(path, places=["expanded"])
+    path = Profile(TINY, (32, 32, 3), "xnnpack", CONDITIONS).save(tmp_path / "p.json")
     with pytest.raises(ValueError, match=rf"p.json is there already: .*{said}.*another file"):
-        made(path, places=["expanded"], **options)
-    assert len(made(path, places=["expanded"], resume=False, **options).blocks) == 11
+        made(path, **options)
+    assert bench.jobs == []
+
+
+def test_a_profile_of_another_is_replaced_where_that_is_wanted(bench, tmp_path):
+    path = Profile(TINY, (48, 48, 3), "builtin", CONDITIONS).save(tmp_path / "p.json")
+    made(path, places=["expanded"], resume=False)
+    assert Profile.load(path).input_shape == (32, 32, 3)
 
 
 def test_another_processor_under_the_same_name_is_refused(bench, tmp_path):
@@ -205,7 +225,7 @@ def test_what_cannot_be_profiled_is_said_before_anything_is_timed(bench, options
 
 def test_a_network_without_places_for_se_is_refused(bench, monkeypatch):
     monkeypatch.setattr(profiling.keras_se.models, "places", lambda network: ())
-    with pytest.raises(ValueError, match=r"'mobilenet_v3_small'.*no block"):
+    with pytest.raises(ValueError, match=r"'tiny'.*no block"):
         made()
 
 
@@ -213,3 +233,19 @@ def test_the_delegates_refusal_is_told():
     model = types.SimpleNamespace(fallback_of="cse expanded")
     timings = types.SimpleNamespace(models=[model], failures=[], conditions=CONDITIONS)
     assert "delegate refused" in profiling._reason(timings, "cse expanded")
+
+
+@pytest.mark.device
+def test_a_network_is_profiled_on_this_machine(tmp_path):
+    path = tmp_path / "p.json"
+    options = {"kinds": ["cse", "static"], "places": ["projected"], "runs": 20, "check": 1}
+    profile = profiling.profile(TINY, path=path, **SMALL, **options)
+    assert Profile.load(path) == profile
+    for block in profile.blocks:
+        dynamic, static = block.costs
+        assert dynamic.low <= dynamic.share <= dynamic.high
+        assert static.free
+    assert profile.conditions.device == "local" and profile.network_ms > 0
+    (check,) = profile.checks
+    assert check.predicted == profile.share(check.configs)
+    assert check.low <= check.measured <= check.high

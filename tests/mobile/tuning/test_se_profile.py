@@ -175,6 +175,14 @@ def test_a_file_that_is_no_record_is_refused(tmp_path):
         Profile.load(tmp_path / "p.json")
 
 
+def test_a_disturbed_machine_is_told_of():
+    profile = by_hand()
+    assert "doubt" not in str(profile)
+    noisy = dataclasses.replace(profile.blocks[3], notes=("The clock fell.",))
+    profile = dataclasses.replace(profile, blocks=(*profile.blocks[:3], noisy))
+    assert str(profile).endswith("! 1 of 4 blocks were timed under doubt; block_3: The clock fell.")
+
+
 def test_the_table_tells_each_cost_in_microseconds():
     text = str(by_hand([check(0.1, 0.11)]))
     # Block 1: 2 % of 2 ms, give or take 0.1 %.
