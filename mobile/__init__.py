@@ -54,6 +54,8 @@ if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
     from mobile.tflite import Artifact as Artifact
     from mobile.tflite import Preprocessing as Preprocessing
     from mobile.tuning.gate_folding import fold_gates as fold_gates
+    from mobile.tuning.profiling import profile as profile
+    from mobile.tuning.se_profile import Profile as Profile
 
 _HOMES = {
     "load": "pipeline.keras_files",
@@ -73,11 +75,13 @@ _HOMES = {
     "run": "pipeline.run",
     "train": "pipeline.training",
     "fold_gates": "tuning.gate_folding",
+    "profile": "tuning.profiling",
     "Agreement": "conversion.agreement",
     "Artifact": "tflite",
     "Conditions": "benchmarking.timings",
     "Estimate": "analysis.vela",
     "Preprocessing": "tflite",
+    "Profile": "tuning.se_profile",
     "Ranges": "quantization.ranges",
     "Runtime": "benchmarking.settings",
     "Schedule": "benchmarking.settings",

@@ -68,6 +68,32 @@ def ratio_of_medians(
     return float(np.median(ours) / np.median(theirs)), float(low), float(high)
 
 
+def added_share(
+    times: ArrayLike,
+    without: ArrayLike,
+    whole: ArrayLike,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Return (share, low, high) of (median(times) - median(without)) / median(whole).
+
+    What a part costs of a whole, when it is timed with and without something. Entry i of all three
+    must come from the same round of an interleaved run, as in `ratio_of_medians`.
+
+    >>> added_share([3.0, 6.0], [2.0, 4.0], [10.0, 20.0])
+    (0.1, 0.1, 0.1)
+    """
+    samples = np.stack([np.asarray(each, dtype=np.float64) for each in (times, without, whole)])
+    count = samples.shape[1]
+    picks = np.random.default_rng(seed).integers(0, count, size=(resamples, count))
+    ours, theirs, all_ = np.median(samples[:, picks], axis=2)
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile((ours - theirs) / all_, [tail, 100 - tail])
+    ours, theirs, all_ = np.median(samples, axis=1)
+    return float((ours - theirs) / all_), float(low), float(high)
+
+
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> float:
     """Return the p-value that two classifiers, judged on the same images, are equally good.
 

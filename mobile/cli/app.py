@@ -47,6 +47,7 @@ def one_of(words: Iterable[str]) -> str:
 #: a test compares the two.
 SE = ("default", "none", "paper", "mobile", "server", "static", "mobilenet_v3", "efficientnet")
 SE += ("torchvision", "timm", "segmentation_models")
+KINDS = ("cse", "sse", "scse", "static")  # likewise of keras_se.config
 
 Model = Annotated[Path, typer.Argument(help="A .keras file.")]
 Output = Annotated[Path, typer.Argument(help="The file to write.")]

@@ -1,4 +1,4 @@
-"""The commands about squeeze-and-excitation in trained networks: gates, fold."""
+"""The commands about squeeze-and-excitation in a network: gates, fold, profile."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,17 +8,23 @@ import typer
 from mobile.benchmarking.settings import INTERLEAVED
 from mobile.cli.app import (
     DEVICE_WORDS,
+    KINDS,
     Model,
     Output,
     Overwrite,
     OwnData,
+    Se,
     Seed,
     Target,
     Threads,
     keras_command,
+    one_of,
     refuse_existing,
+    refuse_unwritable,
 )
+from mobile.devices.agent.runtime import RUNTIMES
 
+Device = Annotated[str, typer.Option(help=f"Where to time: {DEVICE_WORDS}.")]
 Plot = Annotated[Path | None, typer.Option(help="A .png of it to write.")]
 
 
@@ -68,7 +74,7 @@ def fold(
     ] = 400,
     keep: Annotated[float, typer.Option(help="Least share of answers that stay, 0 to 1.")] = 0.99,
     by: Annotated[str, typer.Option(help="What to save: time or elements.")] = "time",
-    device: Annotated[str, typer.Option(help=f"Where to time: {DEVICE_WORDS}.")] = "local",
+    device: Device = "local",
     target: Target = "xnnpack",
     threads: Threads = 1,
     runs: Annotated[int, typer.Option(help="Benchmark rounds.")] = INTERLEAVED.runs,
@@ -106,3 +112,67 @@ def fold(
         raise typer.Exit(1)
     keras_files.save(folded, output, keras_files.class_names(model))
     console.show(f"{output}: {len(folded.layers)} layers")
+
+
+@keras_command
+def profile(
+    network: Annotated[str, typer.Argument(help="A network of `keras-se models`.")],
+    output: Annotated[
+        Path, typer.Argument(help="The .json to write. One that was cut short goes on.")
+    ],
+    se: Se = "default",
+    kinds: Annotated[
+        str | None, typer.Option(help=f"Kinds to time, of {','.join(KINDS)}. Default: all.")
+    ] = None,
+    places: Annotated[
+        str | None,
+        typer.Option(help="Places to time, such as expanded,projected. Default: all it has."),
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Height and width of the images.")] = None,
+    device: Device = "local",
+    target: Target = "xnnpack",
+    threads: Threads = 1,
+    runtime: Annotated[
+        str | None,
+        typer.Option(help=f"{one_of(RUNTIMES)}. Default: the first that is there."),
+    ] = None,
+    python: Annotated[str | None, typer.Option(help="Python interpreter on the device.")] = None,
+    runs: Annotated[int, typer.Option(help="Benchmark rounds.")] = 400,
+    check: Annotated[
+        int, typer.Option(help="Random configurations to check the predictions with.")
+    ] = 10,
+    plot: Plot = None,
+    overwrite: Overwrite = False,
+    seed: Seed = 0,
+):
+    """Time SE of each kind at each place of a network, block by block, on a device.
+
+    The table predicts the time of any configuration; it is checked with random ones.
+    """
+    from mobile.benchmarking.settings import Runtime
+    from mobile.record import write_file
+    from mobile.reporting import console, profile_plots
+    from mobile.tuning import profiling
+
+    refuse_existing(output, True, ".json")
+    if plot is not None:
+        refuse_existing(plot, overwrite, ".png")
+        refuse_unwritable([output, plot], True)
+    found = profiling.profile(
+        network,
+        se,
+        kinds=KINDS if kinds is None else kinds.split(","),
+        places=None if places is None else places.split(","),
+        size=size,
+        target=target,
+        device=device,
+        check=check,
+        path=output,
+        resume=not overwrite,
+        seed=seed,
+        runs=runs,
+        runtime=Runtime(runtime, threads=threads, python=python),
+    )
+    console.show(str(found))
+    if plot is not None:
+        write_file(plot, profile_plots.costs(found))

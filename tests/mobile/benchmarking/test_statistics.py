@@ -78,3 +78,16 @@ def test_mcnemar_agrees_with_scipy():
 def test_mcnemar_wants_the_same_images():
     with pytest.raises(ValueError, match="Evaluate both on one set"):
         statistics.mcnemar([True], [True, False])
+
+
+def test_what_a_part_adds_is_a_share_of_the_whole():
+    times, without, whole = [3.0, 3.0, 9.0], [2.0, 2.5, 2.0], [10.0, 50.0, 10.0]
+    share, low, high = statistics.added_share(times, without, whole)
+    assert share == pytest.approx((3.0 - 2.0) / 10.0)
+    assert low < share < high
+
+
+def test_what_slows_a_whole_round_adds_nothing():
+    slow = np.array([1.0, 7.0, 3.0, 2.0, 5.0])  # rounds, each as slow in all three
+    share, low, high = statistics.added_share(3 * slow, 2 * slow, 10 * slow)
+    assert [share, low, high] == pytest.approx([0.1] * 3)

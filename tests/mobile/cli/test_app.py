@@ -10,6 +10,7 @@ import typer
 
 import keras_se
 import mobile
+from keras_se import config
 from mobile import cli
 from mobile.analysis.operator_support import ACCELERATORS
 from mobile.benchmarking.settings import Schedule
@@ -34,6 +35,7 @@ CHOICES = {
     "--augment": AUGMENTATIONS,
     "--se": ("default", "none", *keras_se.PRESETS),
     "--device": DEVICES,
+    "--kinds": config.KINDS,
 }
 #: The function behind a command, and the records of its options.
 FUNCTIONS = {

@@ -1,4 +1,4 @@
-"""The commands gates and fold."""
+"""The commands gates, fold and profile."""
 
 import itertools
 import json
@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import keras_se
+from mobile.tuning import profiling
 from tests.mobile.cli.conftest import save_noise
+from tests.mobile.tuning.profiles import by_hand
 
 
 def test_gates_are_shown_and_folded(folder, run, capsys):
@@ -50,3 +52,47 @@ def test_where_no_gate_can_go_no_file_is_written(folder, run, capsys):
     said = capsys.readouterr()
     assert "0 of 1 gates folded" in said.out and "could be folded" in said.err
     assert not (folder / "none.keras").exists()
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What `mobile.profile` is asked for; it answers with a profile written by hand."""
+    kept = {}
+
+    def profile(network, se, path, **options):
+        kept.update(options, network=network, se=se, path=path)
+        by_hand().save(path)
+        return by_hand()
+
+    monkeypatch.setattr(profiling, "profile", profile)
+    return kept
+
+
+def test_a_profile_is_shown_drawn_and_written(asked, run, capsys, tmp_path):
+    output, plot = tmp_path / "p.json", tmp_path / "p.png"
+    options = ("--kinds", "cse,static", "--places", "projected", "--device", "adb", "--threads", 2)
+    assert run("profile", "mobilenet_v3_small", output, *options, "--plot", plot) == 0
+    assert "2.000 ms without SE" in capsys.readouterr().out
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    wanted = {"network": "mobilenet_v3_small", "se": "default", "device": "adb", "resume": True}
+    assert asked.items() >= wanted.items()
+    assert (asked["kinds"], asked["places"]) == (["cse", "static"], ["projected"])
+    assert (asked["runtime"].threads, asked["path"]) == (2, output)
+
+
+def test_a_profile_that_is_there_goes_on_unless_it_is_to_be_replaced(asked, run, tmp_path):
+    output = tmp_path / "p.json"
+    output.write_text("{}")
+    assert run("profile", "mobilenet_v3_small", output) == 0
+    assert asked["resume"] is True
+    assert run("profile", "mobilenet_v3_small", output, "--overwrite") == 0
+    assert asked["resume"] is False
+
+
+def test_what_is_no_profile_is_not_gone_on_with(fails, tmp_path):
+    output = tmp_path / "p.json"
+    output.write_text("{}")
+    assert "p.json: A profile must say" in fails("profile", "mobilenet_v3_small", output)
+    assert output.read_text() == "{}"
+    assert "must end in .json" in fails("profile", "mobilenet_v3_small", tmp_path / "p.txt")
+    assert "mobilenet_v3" in fails("profile", "mobilenet_v3_smal", tmp_path / "q.json")

@@ -1,0 +1,476 @@
+"""Time squeeze-and-excitation at each place of a network, block by block, on a device."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import os
+import pathlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+import keras_se
+from keras_se.checks import check_count
+from keras_se.config import KINDS, SEConfig
+from keras_se.models import Place
+from keras_se.models.base import blocks_in
+from mobile import data as data_room
+from mobile import devices
+from mobile.benchmarking import advice, statistics
+from mobile.benchmarking.benchmark import benchmark
+from mobile.benchmarking.settings import Runtime, Schedule, combined
+from mobile.benchmarking.timings import Timings
+from mobile.conversion.converter import convert
+from mobile.conversion.quiet import quiet
+from mobile.lowering.targets import target_named
+from mobile.pipeline.batch_norms import refresh_batch_norms
+from mobile.progress import bar
+from mobile.tflite.artifact import Artifact
+from mobile.tuning import isolated_blocks
+from mobile.tuning.se_profile import BlockCosts, Check, Cost, Profile, known_as, name_of
+
+_NETWORK, _WITHOUT, _CHECKED = "network", "without", "checked"
+_COPIES = 3  # of a whole network: where a file comes to lie in memory can cost it 8 %
+_IMAGES = 16  # which BatchNorm statistics and ranges are from
+
+#: Rounds: a block takes a fraction of a millisecond.
+SCHEDULE = Schedule(runs=400)
+
+
+def profile(
+    network: str,
+    se: Any = "default",
+    *,
+    kinds: Sequence[str] = KINDS,
+    places: Sequence[str] | None = None,
+    size: int | None = None,
+    target: str = "xnnpack",
+    device: str = "local",
+    check: int = 10,
+    path: str | os.PathLike | None = None,
+    resume: bool = True,
+    seed: int = 0,
+    progress: bool = True,
+    schedule: Schedule = SCHEDULE,
+    runtime: Runtime | str | None = None,
+    **fields,
+) -> Profile:
+    """Time each variant of SE in each block of a network against the block without, in int8.
+
+    Each block is cut out and converted alone. All its variants, the block without SE and the
+    whole SE-free network run in turn; a cost is told over the time of that network, so that costs
+    of several runs add up. Blocks that are equal are timed once. What lowering leaves nothing of,
+    such as a static gate that fits its neighbour, costs nothing and is not timed. Weights are
+    random, with BatchNorm statistics of the inputs: times do not depend on them.
+
+    At last some random configurations are built whole and timed, against which the predictions
+    are held.
+
+    Args:
+        network: A name of `keras_se.models.names()`.
+        se: The variant whose kind and place are varied: `"default"`, which is the network's own
+            (of a network without, `SEConfig()`), an `SEConfig` or the name of a preset.
+        kinds: Kinds of SE to time.
+        places: Places to time; by default all that the network's blocks have.
+        size: Height and width of the image; by default the network's own.
+        target: What the files are lowered for, see `mobile.lower`.
+        device: As in `mobile.benchmark`, one of them.
+        check: How many random configurations to check with; none where nothing costs time.
+        path: Where to keep the profile, after each step.
+        resume: Whether a profile that is there goes on, with what it has not; else it is replaced.
+        seed: Of the weights and the random configurations.
+        progress: Whether to show a bar.
+        schedule: As in `mobile.benchmark`; by default 400 rounds.
+        runtime: As in `mobile.benchmark`, with one number of threads.
+        **fields: Fields of both by themselves, such as `runs=200, threads=2`.
+
+    Returns:
+        The `Profile`: print it for a table; `predict(se)` looks up the time of a configuration.
+
+    Raises:
+        ValueError: A name is not known, or the profile at `path` is of another network, size,
+            target, device or runtime.
+        RuntimeError: The device is lost, or the SE-free network or a block without SE does not run
+            on it. What was timed before is at `path`.
+    """
+    plan = Plan.of(network, se, kinds, places, size, target)
+    schedule, runtime = combined(schedule, runtime, fields)
+    if not isinstance(runtime.threads, int) or isinstance(device, list | tuple):
+        raise ValueError(
+            f"A profile is of one device with one number of threads. Received: device={device!r}, "
+            f"threads={runtime.threads!r}. Make a profile of each."
+        )
+    if isinstance(check, bool) or not isinstance(check, int) or check < 0:
+        raise ValueError(
+            f"`check` must be a number of random configurations. Received: check={check!r}. "
+            f"Pass 10, or 0 for none."
+        )
+    timing = {"device": device, "schedule": schedule, "runtime": runtime}
+    return _Profiling(plan, timing, path, resume, seed, progress).run(check)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be timed: the variants of each block, in the network's order.
+
+    Args:
+        network: The network's name.
+        input_shape: Of its image.
+        target: What it is lowered for.
+        variants: Place of each block, to its variants.
+    """
+
+    network: str
+    input_shape: tuple[int, int, int]
+    target: str
+    variants: dict[Place, tuple[SEConfig, ...]]
+
+    @classmethod
+    def of(cls, network, se, kinds, places, size, target) -> Plan:
+        """Check what was asked for, and list the variants."""
+        found = keras_se.models.find(network)
+        for name, values, known in (("kinds", kinds, KINDS), ("places", places, found.places)):
+            for value in () if values is None else values:
+                if isinstance(values, str) or value not in known:
+                    raise ValueError(
+                        f"`{name}` must be among those that the blocks of {found.name!r} have. "
+                        f"Received: {name}={values!r}. Known: {', '.join(known)}."
+                    )
+        target_named(target)
+        if size is not None:
+            check_count("size", size, 1, "For the network's own, leave it out.")
+        shape = (size, size, 3) if size else found.input_shape
+        words = found.places if places is None else places
+        where = {known_as(SEConfig(placement=word), found.places).placement: 0 for word in words}
+        bases = _bases(found, se)
+        variants = {
+            place: tuple(
+                known_as(replace(bases[place.row][place.block], kind=k, placement=w), found.places)
+                for w in where
+                for k in kinds
+            )
+            for place in keras_se.models.places(found)
+        }
+        if not any(variants.values()):
+            raise ValueError(
+                f"A network must have places for SE. Received: {found.name!r} with kinds "
+                f"{list(kinds)} at {list(where)}, which is no block and no variant. Choose another."
+            )
+        return cls(found.name, shape, target, variants)
+
+    def at(self, index: int | None) -> list[list[SEConfig | None]]:
+        """Return the variant of that index in every block, or none, as `build` takes it."""
+        return self.configuration(
+            {place: None if index is None else each[index] for place, each in self.variants.items()}
+        )
+
+    def configuration(self, chosen: Mapping[Place, SEConfig | None]) -> list[Any]:
+        """Return a variant or none for each block, as `build` takes it."""
+        rows = keras_se.models.find(self.network).rows
+        found: list[list[SEConfig | None]] = [[None] * blocks_in(row) for row in rows]
+        for place, se in chosen.items():
+            found[place.row][place.block] = se
+        return found
+
+
+def _bases(network, se):
+    """Return the variant of each block of each row, whose kind and place are then varied."""
+    if se == "default":
+        usual = network.se or SEConfig()
+        own = [row.se if isinstance(row.se, SEConfig) else usual for row in network.rows]
+        return [[one] * blocks_in(row) for one, row in zip(own, network.rows, strict=True)]
+    if isinstance(se, SEConfig) or (isinstance(se, str) and se in keras_se.PRESETS):
+        one = keras_se.PRESETS[se] if isinstance(se, str) else se
+        return [[one] * blocks_in(row) for row in network.rows]
+    raise ValueError(
+        f"`se` must be the variant to start from. Received: se={se!r}. Pass 'default', an "
+        f"SEConfig, or one of {', '.join(keras_se.PRESETS)}."
+    )
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Blocks that are equal without SE, and so with each variant."""
+
+    places: tuple[Place, ...]
+    structure: str
+    shape: tuple[int, ...]
+    without: dict  # configuration of the block without SE
+    variants: dict[SEConfig, tuple[str, dict]]  # to fingerprint and configuration
+
+
+class _Profiling:
+    """One profile in the making."""
+
+    def __init__(self, plan, timing, path, resume, seed, progress):
+        self.plan, self.timing, self.seed, self.progress = plan, timing, seed, progress
+        self.path = None if path is None else pathlib.Path(path)
+        runtime = timing["runtime"]
+        place = devices.connect(timing["device"], runtime.python, runtime.benchmark_model)
+        wanted = {
+            "network": plan.network,
+            "input_shape": plan.input_shape,
+            "target": plan.target,
+            "device": place.name,
+            "threads": runtime.threads,
+            "kernels": runtime.kernels,
+        }
+        self.profile: Any = self._kept(wanted) if resume else None  # a Profile, once there is one
+
+    def _kept(self, wanted):
+        """Return the profile to go on with, or None."""
+        if self.path is None or not self.path.exists():
+            return None
+        kept = Profile.load(self.path)
+        try:
+            kept.require(**wanted)
+        except ValueError as error:
+            raise ValueError(f"{self.path} is there already: {error} Name another file.") from None
+        return kept
+
+    def run(self, check):
+        """Time what is missing, block by block, then the random configurations."""
+        try:
+            with bar(f"profile {self.plan.network}", self.progress) as tell:
+                tell(None, "building")
+                groups = self._groups()
+                for number, group in enumerate(groups):
+                    words = f"block {number + 1} of {len(groups)}"
+                    self._block(group, lambda s, n=number, w=words: tell((n + s) / len(groups), w))
+                costs = any(c.share for block in self.profile.blocks for c in block.costs)
+                for number in range(len(self.profile.checks), check if costs else 0):
+                    tell(number / check, f"check {number + 1} of {check}")
+                    self._check(number)
+        except KeyboardInterrupt as error:
+            said = f"interrupted. {kept}" if (kept := self._said()) else str(error)
+            raise KeyboardInterrupt(said) from None
+        except RuntimeError as error:
+            if kept := self._said():
+                error.add_note(kept)
+            raise
+        return self.profile
+
+    def _said(self):
+        """Say where to find what was timed so far."""
+        if self.path is None or self.profile is None:
+            return ""
+        count, all_ = len(self.profile.blocks), len(self.plan.variants)
+        return f"{count} of {all_} blocks are in {self.path}; the same command goes on from there."
+
+    def _groups(self):
+        """Cut the blocks out of the network without SE, and with each variant everywhere."""
+        plan, found, summed = self.plan, {}, {}
+        network = self._build(None)
+        for place in plan.variants:
+            summed[place] = isolated_blocks.is_summed(network, place)
+            block = isolated_blocks.isolate(network, place, summed[place])
+            key = isolated_blocks.structure(block), plan.variants[place]
+            found.setdefault(key, []).append((place, block))
+        groups = []
+        for (structure, _), members in found.items():
+            block = members[0][1]
+            shape = block.get_layer("before_0").output.shape[1:]
+            places = tuple(place for place, _ in members)
+            groups.append(_Group(places, structure, shape, block.get_config(), {}))
+        for index in range(max(map(len, plan.variants.values()))):
+            network = self._build(index)
+            for group in groups:
+                place = group.places[0]
+                block = isolated_blocks.isolate(network, place, summed[place])
+                fingerprint = isolated_blocks.structure(block)
+                group.variants[plan.variants[place][index]] = fingerprint, block.get_config()
+        return groups
+
+    def _build(self, index):
+        plan = self.plan
+        return keras_se.models.build(
+            plan.network, plan.at(index), plan.input_shape, include_top=False
+        )
+
+    def _block(self, group, tell):
+        """Time what is not known of a group of equal blocks."""
+        known = self._known(group)
+        missing = {se: v for se, v in group.variants.items() if known is None or se not in known}
+        if not missing:
+            return
+        keras.utils.set_random_seed(self.seed)
+        without = keras.Model.from_config(group.without)
+        usual = isolated_blocks.operations(without, self.plan.target)
+        # The file that is loaded first may be slow by some microseconds: the network can bear it.
+        files = {_NETWORK: self.network, _WITHOUT: self._convert(without)}
+        costs, names = {}, {}
+        for number, (se, (fingerprint, config)) in enumerate(missing.items(), 1):
+            model = keras.Model.from_config(config)
+            nothing = fingerprint == group.structure or (
+                se.kind == "static" and isolated_blocks.operations(model, self.plan.target) == usual
+            )
+            if nothing:
+                costs[se] = Cost(se.to_dict(), 0.0, 0.0, 0.0, free=True)
+            elif fingerprint not in names:
+                names[fingerprint] = name_of(se)
+                files[names[fingerprint]] = self._convert(model)
+            tell(0.8 * number / len(missing))
+        timings = self._timed(files, _WITHOUT, _NETWORK)
+        for se, (fingerprint, _) in missing.items():
+            if se not in costs:
+                costs[se] = _cost(se, timings, names[fingerprint])
+        self._add(group, known or {}, costs, timings)
+
+    def _known(self, group):
+        """Return what is known of a group, by variant; None where it was never timed."""
+        kept = {} if self.profile is None else self.profile.by_place
+        found = [kept.get((place.row, place.block)) for place in group.places]
+        if any(one is None or one.structure != group.structure for one in found):
+            return None
+        return found[0].by_config  # pyright: ignore[reportOptionalMemberAccess]
+
+    def _add(self, group, known, costs, timings):
+        """Put a group's costs into the profile, and keep it."""
+        control = timings.control
+        scale = timings[_WITHOUT].median_ms / timings[_NETWORK].median_ms
+        noise = control and ((control.low - 1) * scale, (control.high - 1) * scale)
+        told = known | costs
+        made = {
+            place: BlockCosts(
+                row=place.row,
+                block=place.block,
+                name=place.layer.removesuffix("_se"),
+                shape=group.shape,
+                structure=group.structure,
+                network_ms=timings[_NETWORK].median_ms,
+                time_ms=timings[_WITHOUT].median_ms,
+                control=noise,
+                costs=tuple(told[se] for se in sorted(told, key=_order(self.plan, place))),
+                notes=advice.find(timings),
+            )
+            for place in group.places
+        }
+        if self.profile is None:
+            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            plan, conditions = self.plan, timings.conditions
+            self.profile = Profile(
+                plan.network, plan.input_shape, plan.target, conditions, (), (), now
+            )
+        blocks = {(b.row, b.block): b for b in self.profile.blocks}
+        blocks |= {(b.row, b.block): b for b in made.values()}
+        self._keep(blocks=tuple(blocks[key] for key in sorted(blocks)))
+
+    def _keep(self, **changes):
+        self.profile = replace(self.profile, **changes)
+        if self.path is not None:
+            self.profile.save(self.path)
+
+    def _check(self, number):
+        """Time one random configuration beside the network without SE."""
+        configuration = self._drawn(random.Random(f"{self.seed} {number}"))
+        copies = {_NETWORK: self.network, _CHECKED: self._whole(configuration)}
+        files = {f"{name} {n}": file for n in range(_COPIES) for name, file in copies.items()}
+        timings = self._timed(files, *files, control=False)
+        times = {
+            name: sorted(timings[f"{name} {n}"].median_ms for n in range(_COPIES))
+            for name in copies
+        }
+        least, usual, most = times[_NETWORK]
+        low, measured, high = (time / usual - 1 for time in times[_CHECKED])
+        check = Check(
+            se=tuple(tuple(se and se.to_dict() for se in row) for row in configuration),
+            predicted=self.profile.share(configuration),
+            measured=measured,
+            low=low,
+            high=high,
+            noise=(most - least) / usual,
+        )
+        self._keep(checks=(*self.profile.checks, check))
+
+    def _drawn(self, draw):
+        """Draw a configuration: of each block none, or a variant that costs, but not all none."""
+        able = {}
+        for place in self.plan.variants:
+            costs = self.profile.by_place[place.row, place.block].costs
+            if known := [cost.config for cost in costs if cost.share]:
+                able[place] = known
+        must = draw.choice(list(able))
+        return self.plan.configuration(
+            {p: draw.choice(able[p]) for p in able if draw.random() < 0.5 or p is must}
+        )
+
+    @functools.cached_property
+    def network(self) -> Artifact:
+        """The file of the network without SE."""
+        return self._whole(None)
+
+    def _whole(self, se):
+        keras.utils.set_random_seed(self.seed)
+        plan = self.plan
+        model = keras_se.models.build(
+            plan.network, se, plan.input_shape, classifier_activation=None
+        )
+        images = data_room.load_images(None, plan.input_shape[0], _IMAGES, self.seed)
+        return self._convert(model, images)
+
+    def _convert(self, model, images=None):
+        """Return the int8 file of a model with random weights, after giving it sane statistics."""
+        if images is None:
+            images = isolated_blocks.inputs_for(model)
+        with quiet():  # about networks that are none of the user's
+            refresh_batch_norms(model, images, batch=_IMAGES)
+            return convert(
+                model,
+                calibration=images,
+                target=self.plan.target,
+                method="minmax",
+                correction=False,
+            )
+
+    def _timed(self, files, *needed, control=True) -> Timings:
+        """Time files in turn; the first of those `needed` is the one that ratios are to."""
+        timing = {**self.timing, "control": control}
+        timings: Any = benchmark(files, reference=needed[0], **timing)
+        for name in needed:
+            if name not in timings:
+                raise RuntimeError(
+                    f"The network, and each of its blocks without SE, must run on the device. "
+                    f"Received: {_reason(timings, name)} Choose another target or runtime."
+                )
+        if self.profile and (apart := self.profile.conditions.differences(timings.conditions)):
+            raise ValueError(
+                f"One profile is of one device and runtime. Received: {'; '.join(apart)}, those of "
+                f"{self.path} first. Name another file."
+            )
+        return timings
+
+
+def _order(plan, place):
+    """Return a key that sorts variants as they were asked for, others behind."""
+    asked = plan.variants[place]
+    return lambda se: asked.index(se) if se in asked else len(asked)
+
+
+def _cost(se, timings, name):
+    if name not in timings:
+        return Cost(se.to_dict(), None, reason=_reason(timings, name))
+    return Cost(se.to_dict(), *_added(timings, name))
+
+
+def _added(timings, name):
+    """Return what a file takes more than the block without SE, over the network, and interval.
+
+    The block without SE is the mean of its two copies: each lies elsewhere in memory.
+    """
+    copies = [m for m in timings.models if _WITHOUT in (m.name, m.control_of)]
+    without = np.mean([copy.times_ms for copy in copies], axis=0)
+    return statistics.added_share(timings[name].times_ms, without, timings[_NETWORK].times_ms)
+
+
+def _reason(timings, name):
+    """Return why a file gave no times of its own."""
+    if any(model.fallback_of == name for model in timings.models):
+        return f"the delegate refused {name!r}."
+    said = {failure.name: failure.message for failure in timings.failures}
+    place = timings.conditions.device
+    return said.get(name) or said.get(place) or f"{name!r} gave no times."

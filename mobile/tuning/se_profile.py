@@ -1,0 +1,425 @@
+"""What squeeze-and-excitation costs at each place of a network on a device, as a table to look up.
+
+time of a network = time of the SE-free network * (1 + sum of its blocks' shares)
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+import keras_se
+from keras_se.config import SEConfig
+from keras_se.models.base import resolve_se
+from mobile.benchmarking.statistics import median
+from mobile.benchmarking.timings import Conditions, Finite, Milliseconds
+from mobile.record import Amount, Count, Record, table, write_file
+
+FORMAT, VERSION = "keras-se profile", 1
+_CONDITIONS = ("device", "cpu", "runtime", "runtime_version", "threads", "kernels")
+WITHIN = 0.15  # of SE's share, how far a prediction may be off
+
+
+@dataclass(frozen=True)
+class Cost(Record):
+    """What one variant of SE adds to a block, over the time of the network without SE.
+
+    Args:
+        se: The variant, as `SEConfig.to_dict` writes it.
+        share: Extra time over that of the whole SE-free network; None where it gave no times.
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+        free: Whether lowering leaves nothing of it to compute, so that it was not timed.
+        reason: Why it gave no times.
+    """
+
+    se: dict[str, Any]
+    share: Finite | None
+    low: Finite | None = None
+    high: Finite | None = None
+    free: bool = False
+    reason: str | None = None
+
+    @functools.cached_property
+    def config(self) -> SEConfig:
+        """The variant."""
+        return SEConfig.from_dict(self.se)
+
+    @property
+    def name(self) -> str:
+        """Its kind and place."""
+        return name_of(self.config)
+
+
+def name_of(se: SEConfig) -> str:
+    """Return kind and place of a variant in a word each.
+
+    >>> name_of(SEConfig(kind="scse", placement="projected"))
+    'scse projected'
+    """
+    return f"{se.kind} {se.placement}"
+
+
+@dataclass(frozen=True)
+class BlockCosts(Record):
+    """One block of a network, and what each variant of SE adds to it.
+
+    Args:
+        row: Index of its row in the network.
+        block: Index of the block in that row.
+        name: What its layers' names begin with.
+        shape: Height, width and channels of what it reads.
+        structure: Fingerprint of the block without SE; those of equal blocks are equal.
+        network_ms: The SE-free network, timed in the same run.
+        time_ms: The block alone without SE.
+        control: What a second copy of that seemed to add: the noise. Share of the network, 95 %
+            interval.
+        costs: One a variant.
+        notes: What made the machine's times less certain, in sentences.
+    """
+
+    row: Count
+    block: Count
+    name: str
+    shape: tuple[Count, ...]
+    structure: str
+    network_ms: Milliseconds
+    time_ms: Milliseconds
+    control: tuple[Finite, Finite] | None
+    costs: tuple[Cost, ...]
+    notes: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def by_config(self) -> dict[SEConfig, Cost]:
+        """Each variant to its cost."""
+        return {cost.config: cost for cost in self.costs}
+
+
+def known_as(se: SEConfig, places: Sequence[str]) -> SEConfig:
+    """Return what a variant is looked up as in a network whose blocks have these places.
+
+    The standard place of an inverted residual is the expanded tensor, and of a static gate nothing
+    but its place tells in a file.
+
+    >>> known_as(SEConfig(kind="static", reduction=4), ("standard", "expanded")).placement
+    'expanded'
+    """
+    se = SEConfig(kind="static", placement=se.placement) if se.kind == "static" else se
+    standard = se.placement == "standard" and "expanded" in places
+    return replace(se, placement="expanded") if standard else se
+
+
+@dataclass(frozen=True)
+class Check(Record):
+    """One random configuration: the prediction, and the measurement of the whole network.
+
+    Args:
+        se: What each block of each row holds, as `SEConfig.to_dict` writes it, or None.
+        predicted: SE's extra time over that of the SE-free network, by the blocks' costs.
+        measured: The same, of the two whole networks in one interleaved run. Each is loaded three
+            times, since where a file comes to lie in memory can cost it 8 %: the middle copies.
+        low: Of the fastest copy.
+        high: Of the slowest copy.
+        noise: How far the copies of the SE-free network are apart, over its time.
+    """
+
+    se: tuple[tuple[dict[str, Any] | None, ...], ...]
+    predicted: Finite
+    measured: Finite
+    low: Finite
+    high: Finite
+    noise: Amount = 0.0
+
+    @property
+    def error(self) -> float:
+        """How far off the prediction is, over what was measured."""
+        return self.predicted / self.measured - 1 if self.measured else math.inf
+
+    @property
+    def good(self) -> bool:
+        """Whether the prediction is within 15 % of SE's share."""
+        return abs(self.predicted - self.measured) <= WITHIN * abs(self.measured)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it is not, but no further off than equal files are from each other."""
+        return not self.good and abs(self.predicted - self.measured) <= self.noise
+
+    @property
+    def configs(self) -> list[list[SEConfig | None]]:
+        """The configuration, as `keras_se.models.build` takes it."""
+        return [
+            [None if each is None else SEConfig.from_dict(each) for each in row] for row in self.se
+        ]
+
+
+@dataclass(frozen=True)
+class Profile(Record):
+    """The costs of SE by block on one device, with one runtime and target. Prints as a table.
+
+    Args:
+        network: Name of the network.
+        input_shape: Of its image.
+        target: What its files were lowered for.
+        conditions: Where and how it was timed.
+        blocks: What was profiled; fewer than the network has where profiling was cut short.
+        checks: Random configurations that tell whether the blocks' costs add up.
+        created: When it was begun, ISO 8601, in UTC.
+    """
+
+    network: str
+    input_shape: tuple[Count, Count, Count]
+    target: str
+    conditions: Conditions
+    blocks: tuple[BlockCosts, ...] = ()
+    checks: tuple[Check, ...] = ()
+    created: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, after the format's name and version."""
+        return {"format": FORMAT, "version": VERSION, **super().to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """Return the record that `to_dict` described; see `Record.from_dict`.
+
+        Raises:
+            ValueError: It is no profile, or one of a later version; or as `Record.from_dict`.
+        """
+        said = (values.get("format"), values.get("version")) if isinstance(values, dict) else None
+        if said != (FORMAT, VERSION):
+            raise ValueError(
+                f"A profile must say format {FORMAT!r}, version {VERSION}. Received: "
+                f"{'no record' if said is None else f'format {said[0]!r}, version {said[1]!r}'}. "
+                f"Make one with `keras-se profile`."
+            )
+        return super().from_dict(values)
+
+    def save(self, path: str | os.PathLike) -> pathlib.Path:
+        """Write it as JSON, whole or not at all."""
+        return write_file(path, self.to_json() + "\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Return the profile that `save` wrote.
+
+        Raises:
+            ValueError: The file is none.
+        """
+        try:
+            return cls.from_json(pathlib.Path(path).read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    def require(self, **wanted: Any) -> None:
+        """Raise unless the profile is of what is wanted.
+
+        Args:
+            **wanted: Any of `network`, `input_shape`, `target`, `device`, `cpu`, `runtime`,
+                `runtime_version`, `threads` and `kernels`; None stands for any.
+
+        Raises:
+            ValueError: It is of another.
+            TypeError: A word is none of these.
+        """
+        ours = {name: getattr(self, name) for name in ("network", "input_shape", "target")}
+        ours |= {name: getattr(self.conditions, name) for name in _CONDITIONS}
+        for name in wanted:
+            if name not in ours:
+                raise TypeError(
+                    f"A profile is of {', '.join(ours)}. Received: {name!r}. Leave it out."
+                )
+        told = {name: value for name, value in wanted.items() if value is not None}
+        if isinstance(shape := told.get("input_shape"), Iterable):
+            told["input_shape"] = tuple(shape)
+        apart = [f"{n} {v!r}, not {ours[n]!r}" for n, v in told.items() if v != ours[n]]
+        if apart:
+            raise ValueError(
+                f"A profile holds for the network, image, target, device and runtime that it was "
+                f"made with. Wanted: {'; '.join(apart)}. Make another with `keras-se profile`."
+            )
+
+    def share(self, se: Any, **wanted: Any) -> float:
+        """Predict SE's extra time over that of the SE-free network.
+
+        Args:
+            se: As `keras_se.models.build` takes it.
+            **wanted: What the profile must be of, see `require`.
+
+        Raises:
+            ValueError: A block or a variant of SE was not profiled, or as `require`.
+        """
+        self.require(**wanted)
+        return math.fsum(share for _, _, share in self.shares(se))
+
+    def shares(self, se: Any) -> list[tuple[BlockCosts, SEConfig, float]]:
+        """Look up each block that has SE: the block, the variant, its share.
+
+        Raises:
+            ValueError: A block or a variant of SE was not profiled.
+        """
+        network = keras_se.models.find(self.network)
+        found = []
+        for i, row in enumerate(resolve_se(network, se)):
+            for j, given in enumerate(row):
+                if given is not None:
+                    one = known_as(given, network.places)
+                    block, cost = self._cost(i, j, one)
+                    found.append((block, one, cost))
+        return found
+
+    def _cost(self, i, j, se):
+        block = self.by_place.get((i, j))
+        where = f"block {j} of row {i} of {self.network!r}"
+        if block is None:
+            raise ValueError(
+                f"Every block with SE must have been profiled. Received: SE in {where}, which this "
+                f"profile has not. Run `keras-se profile` with the same file: it goes on."
+            )
+        cost = block.by_config.get(se)
+        if cost is None:
+            raise ValueError(
+                f"Every variant of SE must have been profiled. Received: {se} in {where}, of which "
+                f"are known: {', '.join(c.name for c in block.costs)}, in these settings: "
+                f"{block.costs[0].config if block.costs else 'none'}. Run `keras-se profile` with "
+                f"that variant and the same file: it is added."
+            )
+        if cost.share is None:
+            raise ValueError(
+                f"Every variant of SE must have run on the device. Received: {cost.name} in "
+                f"{where}, which did not: {cost.reason} Leave it out."
+            )
+        return block, cost.share
+
+    def predict(self, se: Any, **wanted: Any) -> float:
+        """Predict the time of the network in milliseconds; nothing is built or measured.
+
+        Args:
+            se: As `keras_se.models.build` takes it.
+            **wanted: What the profile must be of, see `require`.
+
+        Raises:
+            ValueError: A block or a variant of SE was not profiled, or as `require`.
+        """
+        return self.network_ms * (1 + self.share(se, **wanted))
+
+    @functools.cached_property
+    def network_ms(self) -> float:
+        """Time of the SE-free network: the middle one of those beside each block."""
+        return median([block.network_ms for block in self.blocks])
+
+    @functools.cached_property
+    def by_place(self) -> dict[tuple[int, int], BlockCosts]:
+        """Index of the row and of the block in it, to the block."""
+        return {(block.row, block.block): block for block in self.blocks}
+
+    @property
+    def off(self) -> tuple[int, ...]:
+        """The numbers, from 1, of the checks that the blocks' costs do not add up to."""
+        each = enumerate(self.checks, 1)
+        return tuple(n for n, check in each if not check.good and not check.undecided)
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """Place to how many times its costs alone it costs in whole networks, over all checks.
+
+        Least squares on the checks' shares, with each factor drawn to 1 a little, so that places
+        that few checks have stay there.
+        """
+        names = dict.fromkeys(c.config.placement for b in self.blocks for c in b.costs)
+        parts = np.zeros((len(self.checks), len(names)))
+        for row, check in zip(parts, self.checks, strict=True):
+            for _, se, share in self.shares(check.configs):
+                row[list(names).index(se.placement)] += share
+        apart = np.array([check.measured for check in self.checks]) - parts.sum(axis=1)
+        squares = parts.T @ parts
+        pull = 0.01 * np.trace(squares) * np.eye(len(names))
+        found = 1 + np.linalg.lstsq(squares + pull, parts.T @ apart, rcond=None)[0]
+        return dict(zip(names, found.tolist(), strict=True))
+
+    def microseconds(self, share: float) -> float:
+        """Return a share of the SE-free network's time as microseconds."""
+        return 1e3 * self.network_ms * share
+
+    def __str__(self):
+        parts = [self._costs_table(), self._words()]
+        if self.checks:
+            parts += [self._checks_table(), self.verdict]
+        return "\n\n".join(parts) + self._noted()
+
+    def _noted(self):
+        """Return the first note on the machine, and how many blocks have one."""
+        noted = [block for block in self.blocks if block.notes]
+        if not noted:
+            return ""
+        first = noted[0]
+        return (
+            f"\n! {len(noted)} of {len(self.blocks)} blocks were timed under doubt; "
+            f"{first.name}: {first.notes[0]}"
+        )
+
+    def _costs_table(self):
+        header = ("block", "reads", "alone us", "SE", "adds us", "95 %", "of network, %")
+        rows = []
+        for block in self.blocks:
+            first = [block.name, "x".join(map(str, block.shape)), f"{1e3 * block.time_ms:.1f}"]
+            told = [(c.name, *self._figures(c)) for c in block.costs if not c.free]
+            if free := [cost.name for cost in block.costs if cost.free]:
+                told.append((", ".join(free), "0", "", "0"))
+            if block.control:
+                low, high = map(self.microseconds, block.control)
+                told.append(("the same file twice", "", f"{low:.1f} to {high:.1f}", ""))
+            for row in told:
+                rows.append([*first, *row])
+                first = ["", "", ""]
+        return table(header, rows, right=(2, 4, 5, 6))
+
+    def _figures(self, cost):
+        if cost.share is None:
+            return "failed", cost.reason, ""
+        low, high = self.microseconds(cost.low or 0.0), self.microseconds(cost.high or 0.0)
+        extra = f"{self.microseconds(cost.share):.1f}"
+        return extra, f"{low:.1f} to {high:.1f}", f"{100 * cost.share:.2f}"
+
+    def _words(self):
+        size = "x".join(map(str, self.input_shape[:2]))
+        return (
+            f"{self.network}, {size}, int8 for {self.target}: {self.network_ms:.3f} ms without SE. "
+            f"{self.conditions.sentence()}"
+        )
+
+    def _checks_table(self):
+        header = ("check", "blocks with SE", "predicted, %", "measured, %", "copies", "error, %")
+        rows = []
+        for number, check in enumerate(self.checks, 1):
+            count = sum(each is not None for row in check.se for each in row)
+            interval = f"{100 * check.low:.1f} to {100 * check.high:.1f}"
+            shares = (f"{100 * share:.1f}" for share in (check.predicted, check.measured))
+            rows.append([number, count, *shares, interval, f"{100 * check.error:+.0f}"])
+        return table(header, rows, right=range(6))
+
+    @property
+    def verdict(self) -> str:
+        """Say whether the blocks' costs add up to those of whole networks."""
+        good = sum(check.good for check in self.checks)
+        near = sum(check.undecided for check in self.checks)
+        said = (
+            f"SE's share is predicted within {100 * WITHIN:.0f} % in {good} of "
+            f"{len(self.checks)} networks"
+        )
+        said += f", and within what equal files differ by in {near} more" if near else ""
+        if not self.off:
+            return f"{said}."
+        wrong = {n: f for n, f in self.factors.items() if abs(f - 1) > WITHIN}
+        said += f". The costs do not add up in {', '.join(f'check {n}' for n in self.off)}: "
+        if not wrong:
+            return f"{said}no place alone explains it. Measure again, with more runs."
+        each = (f"{factor:.2f} times at the place {name!r}" for name, factor in wrong.items())
+        return f"{said}in whole networks SE costs {', '.join(each)}."
