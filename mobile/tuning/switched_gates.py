@@ -48,7 +48,7 @@ class SwitchedGates:
     def _switch(self, block, constant):
         def call(copy, *args, **kwargs):
             tensors = [t for t in keras.tree.flatten((args, kwargs)) if hasattr(t, "shape")]
-            switch = _Switch(constant, block.axis, name=f"{copy.name}_switch")
+            switch = _Switch(constant, block.axis, name=f"{block.name.replace('/', '_')}_switch")
             self._switches[block.name] = switch
             return switch([tensors[block.argument], copy(*args, **kwargs)])
 
