@@ -18,7 +18,8 @@ def fold(model: keras.Model, constants: Mapping[str, np.ndarray]) -> keras.Model
         y = x * gate(x)   becomes   y = x * constant
 
     The layers that made the gate are gone; a `ChannelScale` of the name of the multiplication
-    stands there. All else is as it was, see `keras_se.rebuild.rebuild`.
+    stands there. Where the layer that multiplies is called elsewhere too, it is named after the
+    block instead. All else is as it was, see `keras_se.rebuild.rebuild`.
 
     Args:
         model: A functional or sequential model. It is not changed.
@@ -82,7 +83,7 @@ def _scaling(block, scale):
         layer = ChannelScale(
             data_format="channels_first" if first else "channels_last",
             dtype=getattr(copy, "dtype_policy", None) or x.dtype,
-            name=copy.name,
+            name=f"{block.name.replace('/', '_')}_scale" if block.shared else copy.name,
         )
         y = layer(x)
         layer.set_weights([np.asarray(scale)])

@@ -39,6 +39,8 @@ _BETWEEN = {
     "HardSilu", "Softplus", "Softsign", "Exp", "Clip", "Add", "Subtract", "Multiply", "Divide",
     "TrueDivide", "Negative", "Maximum", "Minimum", "Average", "Rescaling",
 }  # fmt: skip
+_REDUCTIONS = {"Mean", "Sum", "Max", "Amax"}
+_PRODUCTS = {"Matmul", "Dot", "Einsum"}
 _SUFFIX = re.compile(r"[_/](se|squeeze(_?(and_?)?excit(e|ation))?|excit(e|ation))$")
 
 
@@ -53,6 +55,7 @@ class GatedBlock:
         sites: The tensor and its gate, as often as a shared model around them is called.
         place: The call that multiplies, see `keras_se.graph.Node`.
         argument: Which tensor argument of that call is the one multiplied.
+        shared: Whether the layer that multiplies is called elsewhere too.
         reason: Why the gate cannot become a constant; None if it can.
     """
 
@@ -62,6 +65,7 @@ class GatedBlock:
     sites: tuple[tuple[Ref, Ref], ...]
     place: tuple
     argument: int
+    shared: bool
     reason: str | None
 
 
@@ -101,8 +105,9 @@ def find_gated_blocks(model: keras.Model) -> GatedBlocks:
     >>> [block.name for block in find_gated_blocks(model).blocks]
     ['scaled']
     """
-    graph = trace(model, _opener, closed=True)
-    finder = _Finder(graph)
+    widths = {}
+    graph = trace(model, partial(_opener, widths), closed=True)
+    finder = _Finder(graph, widths)
     found, skipped = {}, {}
     for node in graph.nodes:
         block = finder.block(node)
@@ -115,21 +120,34 @@ def find_gated_blocks(model: keras.Model) -> GatedBlocks:
     return GatedBlocks(graph, tuple(_told_apart(found.values())), skipped)
 
 
-def _opener(operation, path):
-    """Open every layer that is not Keras's own, but for those whose gate is no tensor."""
+def _opener(widths, operation, path):
+    """Open every layer that is not Keras's own, but for those whose gate is no tensor.
+
+    How many outputs one has goes into `widths`, by its path.
+    """
     if not isinstance(operation, keras.layers.Layer) or isinstance(operation, StaticSqueezeExcite):
         return None
     author = next(kind for kind in type(operation).__mro__ if "call" in vars(kind))
-    return None if author.__module__.startswith("keras.") else partial(open_layer, operation)
+    if author.__module__.startswith("keras.") and author is not _L.Lambda:
+        return None
+
+    def opened(*args, **kwargs):
+        outputs = open_layer(operation, *args, **kwargs)
+        widths[path] = len(keras.tree.flatten(outputs))
+        return outputs
+
+    return opened
 
 
 class _Finder:
     """Looks backwards from multiplications."""
 
-    def __init__(self, graph):
+    def __init__(self, graph, widths):
         self.made = {ref: node for node in graph.nodes for ref in node.outputs}
         self.uses = graph.uses()
         self.calls = _calls(graph.nodes)
+        self.widths = widths
+        self.places = Counter(path for path, _ in {(_called(n), n.place) for n in graph.nodes})
 
     def block(self, node: Node) -> GatedBlock | str | None:
         """The block that `node` ends, why it is none though it looks like one, or None."""
@@ -140,7 +158,7 @@ class _Finder:
             return None
         reason = None
         for x, gate in (factors, reversed(factors)):
-            found = self.channel_gate(x, gate) or self.position_gate(x, gate)
+            found = self.channel_gate(node, x, gate) or self.position_gate(x, gate)
             if isinstance(found, tuple):
                 kind, axis, nodes = found
                 inside, why = _is_inside(node), None
@@ -149,32 +167,64 @@ class _Finder:
                 elif inside:
                     why = self.not_alone(node, x)
                 at = 0 if inside else factors.index(x)
-                name = _name_of(node, nodes)
-                return GatedBlock(name, kind, axis, ((x, gate),), node.place, at, why)
+                name, shared = _name_of(node, nodes), self.places[_called(node)] > 1
+                return GatedBlock(name, kind, axis, ((x, gate),), node.place, at, shared, why)
             reason = reason or found
         return reason
 
-    def channel_gate(self, x: Ref, gate: Ref) -> tuple[str, int, list[Node]] | str | None:
+    def channel_gate(
+        self, node: Node, x: Ref, gate: Ref
+    ) -> tuple[str, int, list[Node]] | str | None:
         """Kind, axis and nodes of a gate from the pooled `x`; a reason; or None."""
         if not _is_vector(gate):
             return None
         pools, linear, others = self.makers(gate)
-        strange = [node for node in pools if self.origin(node.inputs[0]) is not self.origin(x)]
+        sources = [{self.origin(ref): axis for ref, axis in self.pooled(pool)} for pool in pools]
+        strange = [refs for refs in sources if self.origin(x) not in refs]
         distinct = len({id(node.operation) for node in linear})
         if not pools or (_is_vector(x) and (strange or others)):
             return None  # a product of two vectors, such as x * sigmoid(x) of a pooled x
         if strange:
-            return f"the gate pools {strange[0].inputs[0].name!r}, and multiplies {x.name!r}"
+            return f"the gate pools {next(iter(strange[0])).name!r}, and multiplies {x.name!r}"
         if others:
             return f"{others[0]} stands between the pool and the multiplication"
         if distinct not in (1, 2):
             return f"{distinct} linear layers make the gate, where one or two should"
         if self.uses[gate] > 1:
             return f"its gate is read {self.uses[gate]} times"
-        axis = _pooled_axis(pools[0])
+        axis = sources[0][self.origin(x)]
         if _channels(gate) != x.shape[axis]:
             return f"its gate has {_channels(gate)} channels, where {x.shape[axis]} are multiplied"
+        if not _lies_along(gate, x, axis, node):
+            return "its gate does not lie along the channels"
         return "cse", axis, [*pools, *linear]
+
+    def pooled(self, node: Node) -> list[tuple[Ref, int]]:
+        """The tensors that `node` pools over all positions, each with where its channels are.
+
+        More than one: a mean over rows and a mean over columns pool together, and positions may
+        be flattened before.
+        """
+        found, steps = [], [node]
+        while True:
+            source = steps[0].inputs[0] if steps[0].inputs else None
+            axis = _pooled_axis(node) if len(steps) == 1 else _left(source, steps)
+            if axis is not None:
+                found += [(source, axis), *self._unflattened(source, axis)]
+            made = self.made.get(source)
+            kind = type(node.operation).__name__
+            if made is None or kind not in _REDUCTIONS or kind != type(made.operation).__name__:
+                return found
+            steps.insert(0, made)
+
+    def _unflattened(self, ref, axis):
+        """What `ref` was before its positions were flattened, with its channels, if they were."""
+        made = self.made.get(ref)
+        if made is not None and type(made.operation).__name__ == "Reshape":
+            before = made.inputs[0]
+            if axis == len(ref.shape) - 1 and before.shape[-1] == ref.shape[-1]:
+                return [(before, len(before.shape) - 1)]
+        return []
 
     def makers(self, gate: Ref) -> tuple[list[Node], list[Node], list[str]]:
         """What makes a gate: the pools, the linear layers, and what should not be there."""
@@ -185,7 +235,7 @@ class _Finder:
                 others.append("an input of the model")
             elif node in seen:
                 continue
-            elif _pooled_axis(node) is not None:
+            elif self.pooled(node):
                 pools.append(node)
             else:
                 vectors = [ref for ref in node.inputs if _is_vector(ref)]
@@ -193,7 +243,7 @@ class _Finder:
                 kind = type(node.operation).__name__
                 if _is_linear(node):
                     linear.append(node)
-                elif kind not in _BETWEEN:
+                elif kind not in _BETWEEN and not _adds_axes(node):
                     others.append(f"{node.operation.name!r} of class {kind}")
                 if len(vectors) < len(node.inputs):
                     others.append(f"{node.operation.name!r}, which does not pool,")
@@ -234,10 +284,9 @@ class _Finder:
         call = self.calls[node]
         inside = {ref for other in call for ref in other.outputs}
         read = {ref for other in call for ref in other.inputs} - inside
-        if call[-1] is node and read == {x}:
+        if call[-1] is node and read == {x} and self.widths[_called(node)] == 1:
             return None
-        names = "/".join(node.path.split("/")[: len(node.place[0]) + 1])
-        return f"it is a part of layer {names!r}, which computes more"
+        return f"it is a part of layer {_called(node)!r}, which computes more"
 
 
 def _calls(nodes):
@@ -256,6 +305,11 @@ def _is_inside(node):
     return node.path.count("/") > len(node.place[0])
 
 
+def _called(node):
+    """The path of the layer whose call the node is a part of."""
+    return "/".join(node.path.split("/")[: len(node.place[0]) + 1])
+
+
 def _is_vector(ref):
     """Whether it is one value a channel: at most one axis is longer than 1."""
     return sum(size != 1 for size in ref.shape[1:]) <= 1
@@ -265,8 +319,25 @@ def _channels(gate):
     return next((size for size in gate.shape[1:] if size != 1), 1)
 
 
+def _lies_along(gate, x, axis, product):
+    """Whether multiplying meets each channel of `x` with the gate of that channel."""
+    if len(gate.shape) == len(x.shape):
+        return _channels(gate) == 1 or gate.shape[axis] == x.shape[axis]
+    # A layer puts the missing axes behind the batch, an operation before it.
+    return isinstance(product.operation, _L.Layer) and axis == len(x.shape) - 1
+
+
+def _adds_axes(node):
+    """Whether an index such as `gate[:, None, None, :]` is all that a node is."""
+    if type(node.operation).__name__ != "GetItem" or len(node.inputs) != 1:
+        return False
+    return _channels(node.outputs[0]) == _channels(node.inputs[0])
+
+
 def _is_linear(node):
     layer = node.operation
+    if type(layer).__name__ in _PRODUCTS:  # with weights, which are no input
+        return len(node.inputs) == 1
     if isinstance(layer, _CONVS):
         along = layer.filters == node.inputs[0].shape[-1] == 1  # the channels, as ECA does
         return along or set(layer.kernel_size) == {1}
@@ -283,13 +354,22 @@ def _pooled_axis(node) -> Any:
         size == 1 for size in (node.outputs[0].shape[2:] if first else node.outputs[0].shape[1:-1])
     ):
         return 1 if first else len(node.inputs[0].shape) - 1
-    if kind in ("Mean", "Max", "Amax") and getattr(layer, "axis", None) is not None:
-        rank = len(node.inputs[0].shape)
-        axis = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
-        kept = set(range(1, rank)) - {int(a) % rank for a in axis}
-        if rank > 2 and kept in ({1}, {rank - 1}):
-            return kept.pop()
-    return None
+    return _left(node.inputs[0], [node]) if kind in _REDUCTIONS else None
+
+
+def _left(source, steps) -> Any:
+    """The axis of `source` that reductions one after the other leave, if one is left: channels."""
+    axes = list(range(len(source.shape)))
+    for step in steps:
+        axis = step.operation.axis
+        if axis is None:
+            return None
+        gone = {int(a) % len(axes) for a in (axis if isinstance(axis, list | tuple) else [axis])}
+        kept = step.operation.keepdims
+        axes = [None if i in gone else a for i, a in enumerate(axes) if kept or i not in gone]
+    left = [a for a in axes if a is not None]
+    rank = len(source.shape)
+    return left[1] if rank > 2 and left in ([0, 1], [0, rank - 1]) else None
 
 
 def _name_of(product: Node, nodes=()):

@@ -9,6 +9,7 @@ rule, by tracing the `call` of a clone; what remains are operations that the cal
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import re
 import textwrap
@@ -86,6 +87,8 @@ class Graph:
         values = dict(zip(self.inputs, arrays, strict=True))
         for node in self.nodes:
             args, kwargs = _replace(Ref, values.__getitem__, node.args, node.kwargs)
+            if _trains(node.operation):  # by default, as the layers that draw augmentations
+                kwargs = kwargs | {"training": False}
             made: Any = keras.tree.flatten(node.operation(*args, **kwargs))
             values.update(zip(node.outputs, made, strict=True))
             yield node, values
@@ -93,6 +96,13 @@ class Graph:
                 left[ref] -= 1
                 if not left[ref]:
                     del values[ref]
+
+
+def _trains(operation):
+    """Whether a layer can be told that it is not in training."""
+    if not isinstance(operation, keras.layers.Layer):
+        return False
+    return "training" in inspect.signature(operation.call).parameters
 
 
 def trace(

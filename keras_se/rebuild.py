@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -133,12 +135,26 @@ def _new(operation):
     if isinstance(operation, keras.layers.Lambda):  # whose function may have no configuration
         return twin(operation)
     try:
-        return type(operation).from_config(operation.get_config())
+        config = operation.get_config()
+        try:
+            return type(operation).from_config(config)
+        except Exception:
+            functions = _functions(operation, config)
+            if not functions:
+                raise
+            return type(operation).from_config(config | functions)
     except Exception as error:
         kind = type(operation).__name__
+        said = next(iter(str(error).strip().splitlines()), "")
         raise TypeError(
             f"Every layer must have a configuration that makes it anew. {kind} "
             f"{operation.name!r} failed with {type(error).__name__}: "
-            f"{next(iter(str(error).strip().splitlines()), '')} Give {kind} a get_config that "
+            f"{textwrap.shorten(said, 240, placeholder=' ...')} Give {kind} a get_config that "
             f"returns its arguments, and register it with keras.saving.register_keras_serializable."
         ) from error
+
+
+def _functions(operation, config):
+    """The user's functions among a layer's arguments, which Keras may not find by their names."""
+    held = {name: getattr(operation, name, None) for name in config}
+    return {name: value for name, value in held.items() if inspect.isfunction(value)}

@@ -58,7 +58,7 @@ def profile(
     progress: bool = True,
     schedule: Schedule = SCHEDULE,
     runtime: Runtime | str | None = None,
-    **fields,
+    **fields: Any,
 ) -> Profile:
     """Time each variant of SE in each block of a network against the block without, in int8.
 
@@ -131,7 +131,15 @@ class Plan:
     variants: dict[Place, tuple[SEConfig, ...]]
 
     @classmethod
-    def of(cls, network, se, kinds, places, size, target) -> Plan:
+    def of(
+        cls,
+        network: str,
+        se: Any,
+        kinds: Sequence[str],
+        places: Sequence[str] | None,
+        size: int | None,
+        target: str,
+    ) -> Plan:
         """Check what was asked for, and list the variants."""
         found = keras_se.models.find(network)
         for name, values, known in (("kinds", kinds, KINDS), ("places", places, found.places)):
@@ -233,7 +241,7 @@ class _Profiling:
             raise ValueError(f"{self.path} is there already: {error} Name another file.") from None
         return kept
 
-    def run(self, check):
+    def run(self, check: int) -> Profile:
         """Time what is missing, block by block, then the random configurations."""
         try:
             with bar(f"profile {self.plan.network}", self.progress) as tell:

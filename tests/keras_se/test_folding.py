@@ -67,6 +67,41 @@ def test_blocks_in_a_nested_and_in_a_shared_model_are_folded_there(images):
     assert [layer.name for layer in folded.get_layer("inner").layers[1:]] == ["se_mul", "conv"]
 
 
+class Mine(L.Layer):
+    """Squeeze-and-excitation as users write it."""
+
+    def build(self, shape):
+        self.expand = L.Dense(shape[-1], "sigmoid")
+        self.expand.build((None, shape[-1]))
+
+    def call(self, x):
+        return x * self.expand(keras.ops.mean(x, axis=(1, 2)))[:, None, None, :]
+
+
+@pytest.mark.parametrize("folded_of_two", [1, 2])
+@pytest.mark.parametrize("how", ["our layer", "their layer", "multiplication"])
+def test_of_a_layer_that_is_called_twice_each_call_can_go(images, how, folded_of_two):
+    def block(x):
+        if how != "multiplication":
+            return shared(x)
+        return shared([x, L.Dense(8, "sigmoid")(L.GlobalAveragePooling2D(keepdims=True)(x))])
+
+    shared = {
+        "our layer": SqueezeExcite(name="se"), "their layer": Mine(name="se"),
+        "multiplication": L.Multiply(name="se"),
+    }[how]  # fmt: skip
+    x = keras.Input((5, 4, 8), name="image")
+    model = keras.Model(x, block(L.ReLU(name="relu")(block(x))))
+    assert [b.name for b in keras_se.gates(model, images).blocks] == ["se", "se_1"]
+    folded = keras_se.fold(model, dict.fromkeys(["se", "se_1"][:folded_of_two], SCALE))
+    behind_the_first = np.maximum(images * SCALE, 0)
+    if folded_of_two == 2:
+        np.testing.assert_allclose(folded(images), behind_the_first * SCALE, rtol=1e-6)
+        return
+    second = keras.Model(model.get_layer("relu").output, model.output)
+    np.testing.assert_allclose(folded(images), second(behind_the_first), rtol=1e-5, atol=1e-6)
+
+
 def test_channels_first_and_sequences(images):
     x = keras.Input((8, 5))
     layer = SqueezeExcite(data_format="channels_first", name="se")

@@ -116,10 +116,32 @@ def batch_norm_between(x):
     return L.Multiply()([x, ops.expand_dims(ops.expand_dims(s, 1), 1)])
 
 
+def axes_by_index(x):
+    s = L.Dense(2, activation="relu")(ops.mean(x, axis=(1, 2)))
+    return x * L.Dense(8, "sigmoid")(s)[:, None, None, :]
+
+
+def mean_of_each_axis(x):
+    s = ops.mean(ops.mean(x, axis=1), axis=1)
+    return x * ops.reshape(L.Dense(8, "sigmoid")(L.Dense(2)(s)), (-1, 1, 1, 8))
+
+
+def sum_of_flat_positions(x):
+    s = ops.sum(L.Reshape((-1, 8))(x), axis=1) / 36
+    return L.Multiply()([x, L.Dense(8, "sigmoid")(L.Dense(2)(s))])
+
+
+def lambdas(x):
+    s = L.Lambda(lambda t: ops.mean(t, axis=[1, 2], keepdims=True))(x)
+    s = L.Conv2D(8, 1)(L.Conv2D(2, 1, activation="relu")(s))
+    return L.Multiply()([x, L.Lambda(lambda t: ops.relu6(t + 3) / 6)(s)])
+
+
 WAYS = [
     dense, dense_broadcast, operations, hard_sigmoid_by_hand, swish_by_hand,
     pool_of_the_whole_map, both_pools_through_shared_layers, one_linear_layer,
-    along_the_channels, batch_norm_between,
+    along_the_channels, batch_norm_between, axes_by_index, mean_of_each_axis,
+    sum_of_flat_positions, lambdas,
 ]  # fmt: skip
 
 
@@ -165,13 +187,40 @@ class Residual(Mine):
         return x + super().call(x)
 
 
+class Both(Mine):
+    def call(self, x):
+        return [super().call(x), x]
+
+
+class WithWeights(L.Layer):
+    """The same without layers in it."""
+
+    def build(self, shape):
+        self.reduce = self.add_weight(shape=(shape[-1], 2))
+        self.expand = self.add_weight(shape=(2, shape[-1]))
+
+    def call(self, x):
+        s = ops.relu(ops.matmul(ops.mean(x, axis=(1, 2)), self.reduce))
+        return x * ops.sigmoid(ops.matmul(s, self.expand))[:, None, None, :]
+
+
 def test_a_layer_of_the_users_is_opened():
-    (block,) = found_in(Mine(name="mine")).blocks
-    assert (block.name, block.reason) == ("mine", None)
+    for kind in (Mine, WithWeights):
+        (block,) = found_in(kind(name="mine")).blocks
+        assert (block.name, block.reason) == ("mine", None)
 
 
-def test_a_block_in_a_layer_that_computes_more_is_found_but_stays():
-    (block,) = found_in(Residual(name="mine")).blocks
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Residual(name="mine"),
+        lambda x: L.Add()(Both(name="mine")(x)),
+        lambda x: L.Lambda(lambda t: t[0] * t[1], name="mine")([x, gate_of(x)]),
+    ],
+    ids=["adds", "two outputs", "reads the gate"],
+)
+def test_a_block_in_a_layer_that_computes_more_is_found_but_stays(layer):
+    (block,) = found_in(layer).blocks
     assert block.name == "mine" and "'mine', which computes more" in block.reason
 
 
@@ -236,6 +285,11 @@ def no_linear_layer(x):
     return L.Multiply(name="scaled")([x, L.Activation("sigmoid")(s)])
 
 
+def rows_by_channels(x):
+    gate = L.Reshape((8, 1, 1))(L.Dense(8, "sigmoid")(L.Dense(2)(L.GlobalAveragePooling2D()(x))))
+    return L.Multiply(name="scaled")([x, gate])
+
+
 def one_number_an_image(x):
     s = L.Dense(2)(L.GlobalAveragePooling2D(keepdims=True)(x))
     return L.Multiply(name="scaled")([x, L.Dense(1, "sigmoid")(s)])
@@ -250,12 +304,13 @@ LOOK_ALIKES = [
     (three_linear_layers, "3 linear layers"),
     (no_linear_layer, "0 linear layers"),
     (one_number_an_image, "its gate has 1 channels, where 8"),
+    (rows_by_channels, "does not lie along the channels"),
 ]
 
 
 @pytest.mark.parametrize(("body", "reason"), LOOK_ALIKES)
 def test_what_only_looks_like_a_block_is_left_alone_and_named(body, reason):
-    found = found_in(body)
+    found = found_in(body, (8, 8, 8))
     assert not found.blocks
     assert reason in found.skipped["scaled"]
 

@@ -138,6 +138,20 @@ def test_running_computes_each_node_and_forgets_what_nothing_reads_any_more():
     np.testing.assert_allclose(last, 2 * x @ kernel + bias + 1, rtol=1e-5)
 
 
+def test_running_is_not_training():
+    class Noise(keras.Layer):
+        def call(self, x, training=True):
+            return x + 1.0 if training else x
+
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.RandomFlip()(image)  # which draws by default
+    graph = trace(keras.Model(image, keras.layers.Dropout(0.5)(Noise()(x))))
+    x = keras.random.uniform((4, 8, 8, 3))
+    for node, values in graph.run([x]):  # noqa: B007  the last is wanted
+        pass
+    np.testing.assert_array_equal(values[node.outputs[0]], x)
+
+
 def test_several_outputs_of_one_operation_may_be_the_models():
     image = keras.Input((8, 8, 4))
     x = keras.layers.Conv2D(6, 1)(image)  # an operation with one output comes first

@@ -86,6 +86,20 @@ def test_functions_without_a_configuration_go_along():
     np.testing.assert_array_equal(rebuild(model)(images((2, 3))), images((2, 3)) * 3)
 
 
+@pytest.mark.filterwarnings("ignore:.*includes a `lambda`")
+def test_an_activation_of_the_users_goes_along():
+    def hard(x):
+        return keras.ops.relu6(x + 3.0) / 6.0
+
+    x = keras.Input((4,))
+    for activation in (hard, lambda x: keras.ops.relu6(x + 3.0) / 6.0):
+        model = keras.Model(x, L.Dense(3, activation=activation)(x))
+        values = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+        kernel, bias = model.layers[-1].get_weights()
+        expected = np.clip(values @ kernel + bias + 3, 0, 6) / 6
+        np.testing.assert_allclose(rebuild(model)(values), expected, rtol=1e-5)
+
+
 def test_one_call_can_be_changed_wherever_it_is():
     model = nested()
     second = [n for n in trace(model).nodes if n.path == "shared"][1]
