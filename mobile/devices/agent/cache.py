@@ -21,7 +21,9 @@ _NAME = re.compile(r"[0-9a-f]{64}(\.\w+\.part)?")
 
 def open_cache() -> str | None:
     """Return the folder of the cache, made where it is missing; None if there is no safe place."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(home):  # to be ignored, says XDG's Base Directory Specification
+        home = os.path.expanduser("~/.cache")
     with contextlib.suppress(OSError):
         os.makedirs(home, mode=0o700, exist_ok=True)
     shared = f"keras-se-{os.getuid()}"

@@ -47,6 +47,13 @@ def test_what_is_kept_is_fetched_and_only_whole(home):
     assert cache.fetch(place, digest(b"other")) is None
 
 
+def test_relative_place_is_ignored(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.open_cache() == str(tmp_path / ".cache" / "keras-se" / "files")
+
+
 def test_link_is_not_followed(home, tmp_path):
     place = cache.open_cache()
     (tmp_path / "elsewhere").write_bytes(b"model")
