@@ -115,7 +115,8 @@ def _imported(home, name):
             raise
         raise ImportError(
             f"mobile.{name} needs {missing!r}. Received: no module of that name. Run "
-            f"`pip install 'keras-se[{'mobile' if on_keras else 'device'}]'`."
+            f"`pip install 'keras-se[{'mobile' if on_keras else 'device'}]'`.",
+            name=missing,
         ) from None
 
 
