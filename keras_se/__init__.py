@@ -4,14 +4,12 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from keras_se.backends import BACKENDS, advice
+from keras_se.backends import advice
 
 try:
     importlib.import_module("keras")
-except ModuleNotFoundError as error:
-    if error.name not in BACKENDS:
-        raise
-    raise ImportError(advice(error.name)) from None
+except (ModuleNotFoundError, ValueError) as error:
+    raise ImportError(advice(error)) from None
 
 from keras_se.config import (
     EFFICIENTNET,

@@ -89,20 +89,39 @@ _HOMES = {
 }
 _FOLDERS = ("analysis", "benchmarking", "conversion", "data", "devices", "lowering", "pipeline")
 _FOLDERS += ("quantization", "reporting", "tflite", "tuning")
+_ON_KERAS = ("conversion", "data", "lowering", "pipeline", "quantization", "tuning")
 
 
 def __getattr__(name: str):
     if name in _HOMES:
-        found = getattr(importlib.import_module(f"mobile.{_HOMES[name]}"), name)
+        found = getattr(_imported(_HOMES[name], name), name)
         _tell_keras()
         return found
     if name in _FOLDERS:
-        return importlib.import_module(f"mobile.{name}")
+        return _imported(name, name)
     near = difflib.get_close_matches(name, (*_HOMES, *_FOLDERS))
     meant = f"Did you mean {' or '.join(near)}? It has" if near else "It has"
     raise AttributeError(
         f"module 'mobile' has no attribute {name!r}. {meant} {', '.join(sorted(_HOMES))}."
     )
+
+
+def _imported(home, name):
+    """Import a module of ours, or say in one sentence what it needs that is not installed."""
+    on_keras = home.partition(".")[0] in _ON_KERAS
+    try:
+        if on_keras and name in _HOMES and name.islower():
+            import keras_se  # noqa: F401  tells of a Keras without a backend
+        return importlib.import_module(f"mobile.{home}")
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "mobile", "keras_se"):
+            raise
+        raise ImportError(
+            f"mobile.{name} needs {missing!r}. Received: no module of that name. Run "
+            f"`pip install 'keras-se[{'mobile' if on_keras else 'device'}]'`.",
+            name=missing,
+        ) from None
 
 
 def __dir__() -> list[str]:

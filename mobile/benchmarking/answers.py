@@ -45,7 +45,8 @@ class Verdict:
     """What is thought of a device's answer.
 
     Args:
-        error: Its `output_error`; None where the device gives no answer.
+        error: Its `output_error`; None where the device gives no answer, or nothing independent of
+            its kernels says what is right.
         steps: Largest difference, in steps, from the same kind of kernels on this machine; None
             where no output is quantised.
         complaint: What is wrong with it, or None.
@@ -163,15 +164,17 @@ def judge(
             "`images` of the kind that the model is made for."
         )
     wanted = artifact.restore(here.plain or like) if expected is None else expected
-    error = output_error(restored, list(wanted))
+    error, independent = output_error(restored, list(wanted)), True
     if expected is None and here.plain is None:
+        independent = False
         why = " ".join(next(iter(here.reasons.values()), "no reason given").split())
         remarks.append(
             f"not checked independently: the plain kernels of this machine do not run it ({why}), "
-            f"so that its answer was compared with the delegate's alone. Pass `expected`."
+            f"so that its answer was compared with the delegate's alone. Pass `expected` to "
+            f"mobile.benchmark."
         )
     elif expected is None and error > allowed < here.difference and like is not here.plain:
-        error = output_error(restored, list(artifact.restore(like)))
+        error, independent = output_error(restored, list(artifact.restore(like))), False
         remarks.append(
             f"not checked independently: on this machine the delegate's answer differs by "
             f"{here.difference:.0%} from the plain kernels', and nothing here says which is right. "
@@ -182,7 +185,7 @@ def judge(
         complaint = _too_far(error, allowed, expected is not None)
     elif like and _same_machine(conditions, here.conditions) and row.get("repeats") is not False:
         complaint = _unequal(outputs, like, here.conditions)
-    return Verdict(error, steps, complaint, tuple(remarks))
+    return Verdict(error if independent else None, steps, complaint, tuple(remarks))
 
 
 def _too_far(error, allowed, told):

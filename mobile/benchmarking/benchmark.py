@@ -215,7 +215,7 @@ def _advice(failures):
 
 _CAUSES = {
     "custom op": "Convert the model without operators that its runtime lacks, or name a `runtime` "
-    "that has them.",
+    "or `kernels` that have them.",
     "Select TensorFlow op": "Pass runtime='tensorflow', which has TensorFlow's own operators.",
     "took longer": "Raise `timeout`, if the model is so slow.",
     "memory": "Use a smaller model, `shape` or batch, or a device with more memory.",

@@ -139,7 +139,7 @@ class ModelTimings(Record):
         size_bytes: Length of the file.
         sha256: Fingerprint of the file.
         output_error: Distance from the expected outputs on the fixed input, over the distance that
-            those have from their mean.
+            those have from their mean; None where nothing independent told what to expect.
         load_ms: Time to load the file and allocate its tensors.
         control_of: Name of the model this is a second copy of (the A/A control).
         first_ms: Time of the very first inference.

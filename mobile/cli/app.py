@@ -9,19 +9,20 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
-from mobile.conversion.quiet import quiet
-from mobile.devices.connect import DEVICES
-from mobile.lowering.targets import TARGETS
-from mobile.quantization import ENGINES, METHODS
-
 INSTALL = "pip install 'keras-se[mobile]'"
 
 try:
     import typer
-except ImportError:
-    sys.exit(f"keras-se: the command line needs the package typer. Install it with: {INSTALL}")
 
-from mobile.record import printable  # noqa: E402 - said above what is missing
+    from mobile.conversion.quiet import quiet
+    from mobile.devices.connect import DEVICES
+    from mobile.lowering.targets import TARGETS
+    from mobile.quantization import ENGINES, METHODS
+    from mobile.record import printable
+except ImportError as error:  # keras-se was installed without an extra
+    sys.exit(
+        f"keras-se: the command line needs the package {error.name}. Install it with: {INSTALL}"
+    )
 
 app = typer.Typer(
     name="keras-se",

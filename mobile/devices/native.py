@@ -1,8 +1,10 @@
 """An Android device without Python, measured by TFLite's native tool."""
 
+import contextlib
 import hashlib
 import pathlib
 import re
+import secrets
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping
@@ -155,7 +157,9 @@ class NativeDevice:
             if ours.match(
                 self._shell(f"mkdir -m 700 {folder} 2>/dev/null; ls -ldn {folder}").stdout
             ):
-                old = f"-type f -mtime +{LIMIT_DAYS} -name '{'[0-9a-f]' * 64}*'"
+                digest = "[0-9a-f]" * 64
+                names = f"'(' -name '{digest}' -o -name '{digest}.*part' ')'"
+                old = f"-maxdepth 1 -type f -mtime +{LIMIT_DAYS} {names}"
                 self._shell(f"find {folder} {old} -exec rm -f {{}} +")
                 return folder
         raise AgentError(
@@ -170,15 +174,19 @@ class NativeDevice:
         path = f"{folder}/{name}"
         if self._sha256(path) == name:
             return name
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(content)
-            file.flush()
-            done = adb.run([*self.adb, "push", file.name, f"{path}.part"], 600)
-        if done.returncode == 0 and self._sha256(f"{path}.part") in (name, None):
-            done = self._shell(f"mv -f {path}.part {path}")
-            if done.returncode == 0:
-                return name
-        self._shell(f"rm -f {path}.part")
+        part = f"{path}.{secrets.token_hex(4)}.part"  # another job may be sending the same
+        try:
+            with tempfile.NamedTemporaryFile() as file:
+                file.write(content)
+                file.flush()
+                done = adb.run([*self.adb, "push", file.name, part], 600)
+            if done.returncode == 0 and self._sha256(part) in (name, None):
+                done = self._shell(f"mv -f {part} {path}")
+                if done.returncode == 0:
+                    return name
+        finally:
+            with contextlib.suppress(AgentError):  # what went wrong first is what is told
+                self._shell(f"rm -f {part}")
         said = (done.stderr or done.stdout).strip() or "a file that is not the one sent"
         raise AgentError(
             f"{self.name} must take files into {folder}. Received: {said}. Make room there.",

@@ -28,6 +28,24 @@ def test_records_load_without_tensorflow_or_keras():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("name", "missing", "extra"),
+    [
+        ("report", "msgspec", "device"),
+        ("Ranges", "msgspec", "mobile"),
+        ("tflite", "numpy", "device"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_said_in_one_sentence(name, missing, extra):
+    """As after `pip install keras-se` without any extra."""
+    code = f"import sys; sys.modules[{missing!r}] = None; import mobile; mobile.{name}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == (
+        f"ImportError: mobile.{name} needs {missing!r}. Received: no module of that name. "
+        f"Run `pip install 'keras-se[{extra}]'`."
+    )
+
+
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(AttributeError, match=r"mean benchmark.*benchmark, calibrate, convert"):
         _ = mobile.benchmrak

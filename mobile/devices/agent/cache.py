@@ -21,7 +21,9 @@ _NAME = re.compile(r"[0-9a-f]{64}(\.\w+\.part)?")
 
 def open_cache() -> str | None:
     """Return the folder of the cache, made where it is missing; None if there is no safe place."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(home):  # to be ignored, says XDG's Base Directory Specification
+        home = os.path.expanduser("~/.cache")
     with contextlib.suppress(OSError):
         os.makedirs(home, mode=0o700, exist_ok=True)
     shared = f"keras-se-{os.getuid()}"
@@ -40,7 +42,7 @@ def _own(path):
         raise PermissionError(path)
     if found.st_mode & 0o022:
         os.chmod(path, stat.S_IMODE(found.st_mode) & ~0o022)
-    if not os.access(path, os.W_OK):
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise PermissionError(path)
     return path
 
@@ -76,15 +78,16 @@ def keep(cache: str, sha256: str, content: bytes) -> None:
 def prune(cache: str, used: Container[str]) -> None:
     """Remove what nobody asked for in a month, and the oldest once all is larger than 1 GiB."""
     found = []
-    for entry in os.scandir(cache):
-        with contextlib.suppress(FileNotFoundError):
-            said = entry.stat(follow_symlinks=False)
-            if _NAME.fullmatch(entry.name) and stat.S_ISREG(said.st_mode):
-                found.append((said.st_mtime, said.st_size, entry.name))
+    with contextlib.suppress(OSError):  # somebody may have removed the whole cache since
+        for entry in os.scandir(cache):
+            with contextlib.suppress(OSError):
+                said = entry.stat(follow_symlinks=False)
+                if _NAME.fullmatch(entry.name) and stat.S_ISREG(said.st_mode):
+                    found.append((said.st_mtime, said.st_size, entry.name))
     total, now = 0, time.time()
     for changed, size, name in sorted(found, reverse=True):
         total += size
         old = now - changed > LIMIT_DAYS * 86400
         if name not in used and (old or total > LIMIT_BYTES):
-            with contextlib.suppress(FileNotFoundError):  # another job was quicker
+            with contextlib.suppress(OSError):  # another job was quicker, or it is not to go
                 os.unlink(os.path.join(cache, name))

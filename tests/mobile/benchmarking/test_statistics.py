@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,16 @@ def test_interval_holds_the_true_ratio_and_shrinks_with_the_sample():
 def test_disturbance_of_whole_rounds_does_not_widen_the_interval():
     disturbed = np.where(np.arange(100) % 2, 1.0, 3.0)
     assert statistics.ratio_of_medians(2 * disturbed, disturbed) == (2.0, 2.0, 2.0)
+
+
+def test_interval_of_many_rounds_takes_little_memory():
+    times = np.linspace(1, 2, 200_000)
+    tracemalloc.start()
+    try:
+        statistics.ratio_of_medians(times, times, resamples=100)
+        assert tracemalloc.get_traced_memory()[1] < 10 * times.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_samples_of_different_runs_are_refused():

@@ -61,7 +61,8 @@ def phone(tmp_path, monkeypatch):
             path.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
         (tmp_path / "pushed").write_text("")
-        return native.NativeDevice(None, tool)
+        make.device = native.NativeDevice(None, tool)
+        return make.device
 
     make.folder = place / f"keras-se-{os.geteuid()}"
     make.pushed = lambda: len((tmp_path / "pushed").read_text().split())
@@ -140,11 +141,40 @@ def test_file_that_arrives_as_another_is_refused(phone):
 def test_files_of_last_month_go_and_nothing_that_is_not_ours(phone):
     phone().run(job("a"), FILES)
     past = time.time() - 40 * 86400
-    (phone.folder / "letter").write_text("")
-    for path in phone.folder.iterdir():
+    (phone.folder / "below").mkdir()
+    others = [phone.folder / name for name in ("letter", f"{NAME}.txt", f"below/{NAME}")]
+    halves = [phone.folder / name for name in (f"{NAME}.1a2b.part", f"{NAME}.part")]
+    for path in (*others, *halves):
+        path.write_text("")
+    for path in phone.folder.rglob("*"):
         os.utime(path, (past, past))
     phone().run(job("a"), {"0.tflite": between_convolutions("ADD")})
-    assert not (phone.folder / NAME).exists() and (phone.folder / "letter").exists()
+    assert all(path.exists() for path in others)
+    assert not any(path.exists() for path in (phone.folder / NAME, *halves))
+
+
+def test_two_jobs_that_send_one_file_do_not_write_into_each_others(phone, tmp_path):
+    log = tmp_path / "written"
+    for _ in range(2):
+        phone(push=f'put() {{ echo "$2" >> {log}; cp "$1" "$2"; }}; put', without=["sha256sum"])
+        phone.device.run(job("a"), FILES)
+    written = log.read_text().split()
+    assert len(written) == 4 == len(set(written))
+
+
+def test_connection_lost_while_a_file_is_sent_leaves_no_part_of_it(phone, monkeypatch):
+    device, run = phone(), native.adb.run
+
+    def lost(arguments, limit_s):
+        done = run(arguments, limit_s)
+        if "push" in arguments:
+            raise devices.AgentError("adb took longer than 600 s", "connect")
+        return done
+
+    monkeypatch.setattr(native.adb, "run", lost)
+    with pytest.raises(devices.AgentError, match="longer than 600 s"):
+        device.run(job("a"), FILES)
+    assert list(phone.folder.iterdir()) == []
 
 
 def test_other_jobs_need_outputs_and_are_refused(phone):

@@ -1,6 +1,7 @@
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import stat
 import tempfile
@@ -46,6 +47,13 @@ def test_what_is_kept_is_fetched_and_only_whole(home):
     assert cache.fetch(place, digest(b"other")) is None
 
 
+def test_relative_place_is_ignored(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.open_cache() == str(tmp_path / ".cache" / "keras-se" / "files")
+
+
 def test_link_is_not_followed(home, tmp_path):
     place = cache.open_cache()
     (tmp_path / "elsewhere").write_bytes(b"model")
@@ -79,6 +87,23 @@ def test_folder_that_is_a_link_is_not_the_cache(home, tmp_path):
     place = cache.open_cache()
     assert place == str(tmp_path / "shared" / f"keras-se-{os.getuid()}" / "files")
     assert list(documents.iterdir()) == []
+
+
+def test_cache_that_somebody_removes_or_guards_costs_no_job(home, monkeypatch):
+    place = cache.open_cache()
+    put(place, digest(b"a"))
+
+    def guarded(path):
+        raise PermissionError(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", guarded)
+        cache.prune(place, ())
+    shutil.rmtree(home)
+    cache.keep(place, digest(b"model"), b"model")
+    assert cache.fetch(place, digest(b"model")) is None
+    cache.prune(place, ())
+    assert not home.exists()
 
 
 def test_oldest_go_once_all_is_larger_than_the_limit(home, monkeypatch):
