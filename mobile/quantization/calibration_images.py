@@ -243,8 +243,8 @@ def warn_of_random_weights(model: keras.Model) -> None:
         )
 
 
-def check_weights(model: keras.Model, dtype: str = "float32") -> None:
-    """Raise a ValueError where a weight is no number that `dtype` holds."""
+def check_weights(model: Any, dtype: str = "float32") -> None:
+    """Raise a ValueError where a weight is no number that `dtype` holds; of tf_keras models too."""
     most = float(np.finfo(dtype).max)
     said = "NaN or infinity" if dtype == "float32" else f"NaN or more than {dtype}'s {most:,.0f}"
     for layer in model.layers:
