@@ -35,11 +35,12 @@ def connect(
             f"`benchmark_model` must go with an adb device. Received: device={device!r}. "
             f"Leave it out: there the agent runs under Python."
         )
+    there = "python3" if python is None else python
     if kind == "ssh" and rest:
-        return SshDevice(rest, python or "python3")
+        return SshDevice(rest, there)
     if kind == "adb":
         if benchmark_model is None:
-            return AdbDevice(rest or None, python or "python3")
+            return AdbDevice(rest or None, there)
         if python is None:
             return NativeDevice(rest or None, benchmark_model)
         raise ValueError(
@@ -53,4 +54,4 @@ def connect(
             f"Received: device={device!r}. For a way of your own, pass an object with `name` and "
             f"`run(job, files, update=None)`."
         )
-    return LocalDevice(python) if python else LocalDevice()
+    return LocalDevice() if python is None else LocalDevice(python)

@@ -126,6 +126,7 @@ class RemoteDevice:
 
     def _broken(self, status, words, answer, met):
         """Return the error of a connection that ended too early."""
+        words = words.rstrip(".")
         if met:
             return AgentError(
                 f"the connection to {self.name} was lost (status {status}: {words}). The job there "

@@ -17,6 +17,7 @@ from mobile.record import write_file
 
 STATE = "state.json"
 RESULTS = "results.json"
+_REPLACED = "replaced"  # the run of that name that was there, for a moment
 _LONGEST = 200  # bytes; file systems take 255, and endings come behind
 
 
@@ -96,9 +97,12 @@ class Store:
 
     def _finish(self):
         _check_final(self.final, self.overwrite)  # it may have come since
-        if self.final.exists():
-            shutil.rmtree(self.final)
+        old = self.folder / _REPLACED
+        if self.final.exists():  # moved and not deleted: whatever ends this, one of both is whole
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(self.final, old)
         os.replace(self.folder, self.final)
+        shutil.rmtree(self.final / _REPLACED, ignore_errors=True)
         (self.final / STATE).unlink()  # last: until then the run can be resumed
 
     def _acquire(self):

@@ -15,6 +15,14 @@ def test_word_becomes_a_device():
     assert devices.connect("ssh:pi@board", python="python3.12").python == "python3.12"
 
 
+def test_empty_name_of_a_python_is_not_taken_for_the_usual_one():
+    """As of a variable of the shell that was not set."""
+    assert devices.connect("ssh:pi@board", python="").python == ""
+    assert devices.connect("adb", python="").python == ""
+    with pytest.raises(devices.AgentError, match="'' must be a Python that starts"):
+        devices.connect("local", python="").run({"job": "probe", "models": []}, {})
+
+
 def test_unknown_device_is_refused_and_an_object_is_taken():
     for word in ("toaster", "ssh:", "local:1"):
         with pytest.raises(ValueError, match="one of: local"):

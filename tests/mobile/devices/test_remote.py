@@ -62,9 +62,12 @@ def test_nothing_of_a_path_but_the_home_means_anything_to_the_shell():
     assert _shell_word("a;b") == "'a;b'"
 
 
-def test_python_that_is_not_there_says_what_to_do(there):
-    with pytest.raises(devices.AgentError, match=r"under the name 'no_python'.*with `python`"):
-        devices.partitions(GOOD, connect(python="no_python"))
+@pytest.mark.parametrize("python", ["no_python", ""])
+def test_python_that_is_not_there_says_what_to_do(there, python):
+    said = f"under the name '{python}'.*with `python`"
+    with pytest.raises(devices.AgentError, match=said) as caught:
+        devices.partitions(GOOD, connect(python=python))
+    assert ".." not in str(caught.value)
 
 
 def test_worker_that_cannot_start_is_told_and_the_far_end_ends_well(there, tmp_path):

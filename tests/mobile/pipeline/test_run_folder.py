@@ -96,6 +96,38 @@ def test_overwriting_replaces_a_run_only_when_the_new_one_is_whole(tmp_path):
     assert "new" in (tmp_path / "run" / "results.json").read_text()
 
 
+@pytest.mark.parametrize("last", ["rmtree", "replace"])
+def test_a_process_killed_while_it_replaces_a_run_leaves_one_that_is_whole(tmp_path, last):
+    """Killed while the old run was being deleted, it left neither, and nothing to resume."""
+    _finish(tmp_path, "old")
+    code = (
+        "import json, os, shutil, sys\n"
+        "from pathlib import Path\n"
+        "from mobile.pipeline.options import Options\n"
+        "from mobile.pipeline.run_folder import Store\n"
+        "from mobile.progress import Silence\n"
+        "real = os.replace\n"
+        "def rmtree(path, **options):\n"
+        "    (Path(path) / 'results.json').unlink(missing_ok=True)\n"
+        "    if Path(path).exists(): os.kill(os.getpid(), 9)\n"
+        "def replace(source, target):\n"
+        "    if Path(target).name == 'run': os.kill(os.getpid(), 9)\n"
+        "    real(source, target)\n"
+        "with Store(Path(sys.argv[1]), Options().filled_in(), True, False) as store:\n"
+        "    store.stage('train', Silence(), lambda watch: 1)\n"
+        "    text = json.dumps({'networks': [], 'timings': {}, 'said': 'new'})\n"
+        "    (store.folder / 'results.json').write_text(text)\n"
+        f"    {'shutil.rmtree = rmtree' if last == 'rmtree' else 'os.replace = replace'}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "run"], check=False)
+    assert done.returncode == -9
+    if last == "replace":
+        with _store(tmp_path, overwrite=True, resume=True) as store:
+            assert store.stage("train", Silence(), lambda watch: 1 / 0) == 1
+        assert _names(tmp_path / "run") == ["results.json"]
+    assert "new" in (tmp_path / "run" / "results.json").read_text()
+
+
 def test_an_unfinished_run_is_resumed_or_overwritten_when_that_is_asked_for(tmp_path):
     with pytest.raises(KeyboardInterrupt), _store(tmp_path) as store:
         store.stage("train", Silence(), lambda watch: 1)
