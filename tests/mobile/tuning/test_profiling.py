@@ -37,10 +37,11 @@ class Bench:
             for name in files
             if name not in self.refused
         ]
-        if control:
+        if control and reference not in self.refused:
             timed.append(ModelTimings("again", (0.1,) * 3, 1, 10, control_of=reference))
         failures = tuple(Failure(n, "load", r) for n, r in self.refused.items() if n in files)
-        return Timings(tuple(timed), self.conditions, (reference,), failures)
+        references = () if reference in self.refused else (reference,)
+        return Timings(tuple(timed), self.conditions, references, failures)
 
     def takes(self, name):
         times = {"network": 1.0, "without": 0.1, "checked": self.whole}
