@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_se.checks import check_count
 from keras_se.gated_blocks import find_gated_blocks
 
 _END = 0.01  # how near to 0 or 1 a gate counts as saturated
@@ -182,6 +183,7 @@ def gates(
     >>> found["se"].constant.shape
     (16,)
     """
+    check_count("batch_size", batch_size, 1, "Pass 16, or fewer if memory is short.")
     found = find_gated_blocks(model)
     if not found.blocks:
         alike = "; ".join(f"{name}: {why}" for name, why in found.skipped.items())

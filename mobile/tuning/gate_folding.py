@@ -10,7 +10,10 @@ import keras
 import numpy as np
 
 import keras_se
+from keras_se.checks import check_count
+from keras_se.graph import check_functional
 from mobile.lowering import lower
+from mobile.lowering.targets import target_named
 from mobile.record import Record, table
 from mobile.tuning.block_times import block_times
 from mobile.tuning.kernel_refit import refit_kernels
@@ -188,8 +191,9 @@ def fold_gates(
             images or labels are too few, all alike, or do not fit; an option is unknown.
         RuntimeError: The blocks gave no times on the device.
     """
-    _check(keep, by)
-    images, judges, labels = _parted(images, judges, labels)
+    _check(model, keep, by, batch_size, timing)
+    target_named(target)
+    images, judges, labels = _parted(model, images, judges, labels)
     if keep < 1 and len(judges) * (1 - keep) < 1:
         warnings.warn(
             f"The agreement of {len(judges)} images moves in steps of {1 / len(judges):.1%}: with "
@@ -204,12 +208,12 @@ def fold_gates(
             f"A gate must be able to become a constant for each channel. Received: model "
             f"{model.name!r}, of which none can ({reasons}). Leave it as it is."
         )
+    constants = {name: block.constant for name, block in able.items()}
+    switched = SwitchedGates(model, constants, judges, labels, batch_size)
     times, place = {}, None
     if by == "time":
         times, timings = block_times(model, images, device, target, **timing)
         place = timings.conditions.device
-    constants = {name: block.constant for name, block in able.items()}
-    switched = SwitchedGates(model, constants, judges, labels, batch_size)
     idle = _idle(model, constants, target)
     for name in able:
         if times.get(name, 1.0) <= 0:
@@ -336,7 +340,15 @@ def _greedy(switched, savings, keep):
         scores[first] = score(first, now - agreement)
 
 
-def _check(keep, by):
+def _check(model, keep, by, batch_size, timing):
+    check_functional(model)
+    if len(model.inputs) != 1:
+        raise ValueError(
+            f"The model must have one input. Received: model {model.name!r} with "
+            f"{len(model.inputs)}. Fold by hand: keras_se.gates takes a list of arrays; then "
+            f"keras_se.fold."
+        )
+    check_count("batch_size", batch_size, 1, "Pass 16, or fewer if memory is short.")
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 1:
         raise ValueError(
             f"`keep` must be the share of answers that stay, from 0 to 1. Received: keep={keep!r}. "
@@ -347,14 +359,20 @@ def _check(keep, by):
             f"`by` must be one of {', '.join(map(repr, BY))}. Received: by={by!r}. Pass 'elements' "
             f"where there is no device to time on."
         )
+    if by == "elements" and timing:
+        raise TypeError(
+            f"Only by='time' takes settings of a benchmark. Received: {', '.join(timing)} with "
+            f"by='elements'. Leave them out."
+        )
 
 
-def _parted(images, judges, labels):
+def _parted(model, images, judges, labels):
     """Images that find constants, images that judge, and the labels of these."""
-    images, labels = np.asarray(images), None if labels is None else np.asarray(labels)
-    judges = None if judges is None else np.asarray(judges)
-    if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
+    images = _array(model, images, "images")
+    judges = None if judges is None else _array(model, judges, "judges")
+    labels = None if labels is None else np.asarray(labels)
+    if labels is not None and labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
     labelled = images if judges is None else judges
     if labels is not None and len(labels) != len(labelled):
         raise ValueError(
@@ -376,6 +394,26 @@ def _parted(images, judges, labels):
             f"{judges.shape[1:]} that are all alike, or NaN. Pass real images, each once."
         )
     return images, judges, labels
+
+
+def _array(model, images, argument):
+    """The images as an array that the model takes."""
+    shape = tuple(model.inputs[0].shape[1:])
+    try:
+        array = np.asarray(images)
+    except ValueError:  # of several sizes
+        array = np.array(None)
+    fits = array.ndim == len(shape) + 1 and all(
+        size in (None, got) for got, size in zip(array.shape[1:], shape, strict=True)
+    )
+    if not fits or not np.issubdtype(array.dtype, np.number):
+        got = f"{array.dtype} of shape {array.shape}" if array.ndim else type(images).__name__
+        raise ValueError(
+            f"`{argument}` must be an array of images as the model takes them: (count, "
+            f"{', '.join(map(str, shape))}). Received: {got}, for model {model.name!r}. Resize "
+            f"them; of a data set or a generator pass np.concatenate(list(batches))."
+        )
+    return array
 
 
 def _percent(share):

@@ -84,15 +84,14 @@ def _readers(graph, before):
 
 
 def _mixes_channels(layer):
-    """Whether a layer is linear, and looks at one position at a time."""
-    if isinstance(layer, keras.layers.Dense):
-        return layer.activation is keras.activations.linear
-    return (
-        type(layer) in (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-        and set(layer.kernel_size) == {1}
-        and layer.groups == 1
-        and layer.activation is keras.activations.linear
-    )
+    """Whether a layer is linear, looks at one position at a time, and is a kernel and a bias."""
+    if type(layer) in (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D):
+        if set(layer.kernel_size) != {1} or layer.groups != 1:
+            return False
+    elif type(layer) is not keras.layers.Dense:  # a class of the user's may compute otherwise
+        return False
+    plain = len(layer.weights) == 1 + layer.use_bias  # neither LoRA nor int8
+    return plain and layer.activation is keras.activations.linear and not layer.kernel_constraint
 
 
 def _affordable(graph):

@@ -38,12 +38,9 @@ class SwitchedGates:
         self._model = rebuild(model, calls=calls)
         self._check_output(model)
         self.truth = self.answers(())
-        if labels is not None and labels.shape != self.truth.shape:
-            raise ValueError(
-                f"`labels` must be one class for each answer. Received: shape {labels.shape} for "
-                f"answers of shape {self.truth.shape} of model {model.name!r}. Of one-hot rows "
-                f"pass labels.argmax(axis=-1)."
-            )
+        self._check_truth(model)
+        if labels is not None:
+            self._check_labels(model, labels)
 
     def _switch(self, block, constant):
         def call(copy, *args, **kwargs):
@@ -64,6 +61,37 @@ class SwitchedGates:
                 f"keras_se.fold."
             )
 
+    def _check_truth(self, model):
+        if (self.truth < 0).any():
+            raise ValueError(
+                f"What the model answers must be numbers. Received: NaN for "
+                f"{int((self.truth < 0).sum())} of {self.truth.size} answers of model "
+                f"{model.name!r}. Look at its weights, and at its dtype policy if that is float16."
+            )
+        if (self.truth == self.truth.flat[0]).all():
+            raise ValueError(
+                f"The model must answer otherwise to some images, or agreement proves nothing. "
+                f"Received: class {self.truth.flat[0]} for each of {len(self.truth)} by model "
+                f"{model.name!r}. Pass images of several classes, scaled as it takes them."
+            )
+
+    def _check_labels(self, model, labels):
+        classes = self._model.outputs[0].shape[-1]
+        if labels.shape != self.truth.shape:
+            raise ValueError(
+                f"`labels` must be one class for each answer. Received: shape {labels.shape} for "
+                f"answers of shape {self.truth.shape} of model {model.name!r}. Of one-hot rows "
+                f"pass labels.argmax(axis=-1)."
+            )
+        known = range(classes) if labels.ndim == 1 else None  # a map may have other values: void
+        strange = [x for x in np.unique(labels) if not _is_whole(x) or (known and x not in known)]
+        if strange:
+            raise ValueError(
+                f"`labels` must be the places of classes in the output of the model, whole numbers "
+                f"from 0 to {classes - 1}. Received: {strange[0]!r} for model {model.name!r}. "
+                f"Of names pass [classes.index(name) for name in names]."
+            )
+
     def answers(self, folded: Collection[str]) -> np.ndarray:
         """The top-1 of each image (each position of it) with the gates named in `folded` fixed."""
         for name, switch in self._switches.items():
@@ -71,17 +99,25 @@ class SwitchedGates:
         return self.answers_of(self._model)
 
     def answers_of(self, model: keras.Model) -> np.ndarray:
-        """The same of another model."""
+        """The same of another model; -1 where it gives NaN."""
         outputs: Any = model.predict(self.images, self._batch_size, verbose=0)  # type: ignore
-        return outputs.argmax(axis=-1)
+        outputs = np.asarray(outputs, "float32")
+        return np.where(np.isnan(outputs).any(axis=-1), -1, outputs.argmax(axis=-1))
 
     def agreement(self, answers: np.ndarray) -> float:
         """Share of answers that are the model's own."""
         return float((answers == self.truth).mean())
 
     def accuracy(self, answers: np.ndarray) -> float | None:
-        """Share of answers that are right; None without labels."""
-        return None if self.labels is None else float((answers == self.labels).mean())
+        """Share of answers that are right, but for void places of a map; None without labels."""
+        if self.labels is None:
+            return None
+        known = (self.labels >= 0) & (self.labels < self._model.outputs[0].shape[-1])
+        return float((answers == self.labels)[known].mean())
+
+
+def _is_whole(label):
+    return np.issubdtype(type(label), np.number) and float(label).is_integer()
 
 
 class _Switch(keras.layers.Layer):
@@ -99,8 +135,7 @@ class _Switch(keras.layers.Layer):
         shape = [1] * len(x.shape)
         shape[self.axis] = -1
         scale = keras.ops.cast(self.constant.reshape(shape), x.dtype)
-        fixed = keras.ops.cast(self.fixed, x.dtype)
-        return y + fixed * (x * scale - y)
+        return keras.ops.where(keras.ops.greater(self.fixed, 0), x * scale, y)
 
     def compute_output_shape(self, input_shape):
         return input_shape[1]

@@ -197,6 +197,19 @@ def test_the_model_is_left_as_it_was(model, images):
         ({"judges": np.zeros((12, 16, 16, 3))}, "judge must be finite and differ.*12 of shape"),
         ({"judges": pictures(12) * np.nan}, "must be finite and differ"),
         ({"images": np.repeat(pictures(1), 60, axis=0)}, "must be finite and differ"),
+        (
+            {"images": pictures(60)[:, :8]},
+            r"`images` must be.*\(count, 16, 16, 3\).*\(60, 8, 16, 3\)",
+        ),
+        ({"judges": pictures(30)[..., :1]}, r"`judges` must be.*\(30, 16, 16, 1\)"),
+        ({"images": (x for x in pictures(60))}, "Received: generator.*concatenate"),
+        ({"images": [pictures(1)[0], pictures(1)[0, :8]]}, "Received: list"),
+        ({"images": np.full((60, 16, 16, 3), "a")}, "must be an array of images"),
+        ({"labels": np.array(list("abcde") * 12)}, r"from 0 to 4. Received: np.str_\('a'\)"),
+        ({"labels": np.full(60, np.nan)}, "from 0 to 4. Received: np.float64.nan"),
+        ({"labels": np.arange(60) % 5 + 1}, "from 0 to 4. Received: np.int64.5"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1"),
+        ({"target": "xnnpak"}, "`target` must be one of"),
     ],
 )
 def test_what_cannot_be_judged_is_refused(model, images, options, said):
@@ -204,6 +217,42 @@ def test_what_cannot_be_judged_is_refused(model, images, options, said):
         mobile.fold_gates(
             **{"model": model, "images": images, "by": "elements", "keep": 0.5} | options
         )
+
+
+def test_settings_of_a_benchmark_that_nothing_reads_are_refused(model, images):
+    with pytest.raises(TypeError, match=r"by='time' takes.*Received: runs, theads with"):
+        mobile.fold_gates(model, images, 0.5, "elements", runs=3, theads=2)
+
+
+def test_a_model_of_two_inputs_is_told_how_to_fold(images):
+    image, other = keras.Input((16, 16, 3)), keras.Input((5,))
+    x = L.GlobalAveragePooling2D()(by_hand(image, "se"))
+    model = keras.Model([image, other], L.Dense(5)(L.Concatenate()([x, other])))
+    with pytest.raises(ValueError, match=r"one input. Received: .* with 2. .*keras_se\.fold"):
+        mobile.fold_gates(model, [images, np.zeros((60, 5))], 0.5, "elements")
+
+
+def test_answers_that_prove_nothing_are_refused(images):
+    model = network()
+    head = model.get_layer("head")
+    kernel, bias = head.get_weights()
+    head.set_weights([kernel, bias + 1e6 * (np.arange(5) == 3)])
+    with pytest.raises(ValueError, match="Received: class 3 for each of 30 by model 'small'"):
+        mobile.fold_gates(model, images, 0.5, "elements")
+    head.set_weights([kernel * np.nan, bias])
+    with pytest.raises(ValueError, match=r"must be numbers\. Received: NaN for 30 of 30 answers"):
+        mobile.fold_gates(model, images, 0.5, "elements")
+
+
+def test_pictures_are_not_augmented(images):
+    image = keras.Input((16, 16, 3))
+    inner = network()
+    augmented = keras.Model(image, inner(L.RandomTranslation(0.3, 0.3)(L.RandomFlip()(image))))
+    records = [mobile.fold_gates(m, images, 0.5, "elements")[1] for m in (inner, augmented)]
+    for one, other in zip(*(record.gates for record in records), strict=True):
+        assert other.error == pytest.approx(one.error, rel=1e-3, abs=1e-6)
+        assert other.alone == one.alone
+        assert (other.order, other.agreement) == (one.order, one.agreement)
 
 
 def test_networks_without_a_gate_that_can_go_are_refused(images):

@@ -93,9 +93,17 @@ def shared(x):
     return conv(conv(x))
 
 
+class Doubling(L.Dense):
+    def call(self, x):
+        return 2 * super().call(x)
+
+
 @pytest.mark.parametrize(
     "reader",
     [
+        Doubling(4),
+        L.Dense(4, lora_rank=2),
+        L.Conv2D(4, 1, kernel_constraint="non_neg"),
         L.Conv2D(4, 3, padding="same"),
         L.Conv2D(6, 1, groups=2),
         L.Conv2D(4, 1, activation="relu"),
@@ -103,7 +111,17 @@ def shared(x):
         lambda x: L.Concatenate()([L.Conv2D(4, 1)(x), x]),
         shared,
     ],
-    ids=["3x3", "groups", "activation", "no kernel", "read twice", "shared"],
+    ids=[
+        "their class",
+        "lora",
+        "constraint",
+        "3x3",
+        "groups",
+        "activation",
+        "no kernel",
+        "read twice",
+        "shared",
+    ],
 )
 def test_what_cannot_make_up_for_it_stays(reader):
     model = gated(reader)

@@ -57,6 +57,26 @@ def test_shares_are_counted_over_the_images(model, images, switched):
     assert SwitchedGates(model, {}, images).accuracy(answers) is None
 
 
+def test_an_answer_of_nan_is_none(model, images, switched):
+    head = keras.models.clone_model(model)
+    weights = model.get_weights()
+    head.set_weights([*weights[:-1], weights[-1] * np.nan])
+    assert (switched.answers_of(head) == -1).all()
+    assert switched.agreement(switched.answers_of(head)) == 0
+
+
+def test_void_positions_of_a_map_are_left_out():
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, keras.layers.Conv2D(3, 1, use_bias=False)(image))
+    model.set_weights([np.eye(3)[None, None]])  # the class is the largest channel
+    right = np.random.default_rng(0).integers(0, 3, (6, 4, 4))
+    labels = right.copy()
+    labels[:, 0] = 255
+    labels[:, 1] = (right[:, 1] + 1) % 3  # 4 of 12 known positions are wrong
+    switched = SwitchedGates(model, {}, np.eye(3, dtype="float32")[right], labels)
+    assert switched.accuracy(switched.truth) == 8 / 12
+
+
 def test_labels_are_one_class_an_answer(model, images):
     with pytest.raises(ValueError, match=r"shape \(20, 5\) for answers of shape \(20,\).*argmax"):
         SwitchedGates(model, {}, images, np.eye(5)[np.arange(20) % 5])
