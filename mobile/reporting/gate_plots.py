@@ -88,13 +88,16 @@ def folding(record: Any) -> bytes:
             axes.plot(x, 100 * gate.agreement, "x", color=canvas.GREY, markersize=6)
             _label(axes, gate.block, x, 100 * gate.agreement, canvas.GREY)
     axes.plot([], [], "x", color=canvas.GREY, label="what one more would keep")
+    if record.refitted is not None:
+        axes.plot(saved[-1], 100 * record.refitted, "D", color=canvas.PALETTE[1],
+                  label="after the kernels were fitted anew")  # fmt: skip
     if record.keep:
         axes.axhline(100 * record.keep, color=canvas.PALETTE[1], linewidth=1, linestyle=":")
     axes.legend(frameon=False, loc="lower left")
     kind = "multiplied elements" if record.device is None else f"time of SE on {record.device}"
     axes.set_xlabel(f"saved, % of the {kind}")
     axes.set_ylabel("%")
-    axes.margins(x=0.12)
+    axes.margins(x=0.12, y=0.15)  # room for the names
     axes.grid(alpha=0.25)
     said = f"{record.model}: gates folded one by one; {record.judged} images"
     axes.set_title(for_picture(said), loc="left", fontsize=10)

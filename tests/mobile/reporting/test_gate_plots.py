@@ -75,6 +75,15 @@ def test_accuracy_is_drawn_where_it_is_known(figures):
     assert axes.lines[1].get_ydata().tolist() == pytest.approx([80, 80, 70])
 
 
+def test_what_fitting_the_kernels_won_stands_above_the_last_step(figures):
+    gate_plots.folding(_folding(refitted=0.95))
+    (axes,) = figures[0].axes
+    (fitted,) = [x for x in axes.lines if x.get_label() == "after the kernels were fitted anew"]
+    assert (fitted.get_xdata()[0], fitted.get_ydata()[0]) == (50, 95)  # 100 of 200 elements
+    low, high = axes.get_ylim()
+    assert high > 100 + 0.1 * (100 - low)  # room for the names above the best points
+
+
 def test_the_pictures_are_png():
     assert gate_plots.folding(_folding()).startswith(b"\x89PNG")
     assert gate_plots.gates(Gates("net", 8, (_block("a", [0.5, 0.1]),))).startswith(b"\x89PNG")
