@@ -360,6 +360,11 @@ def _check(model, keep, by, batch_size, timing):
             f"`by` must be one of {', '.join(map(repr, BY))}. Received: by={by!r}. Pass 'elements' "
             f"where there is no device to time on."
         )
+    if by == "time" and keras.config.backend() != "tensorflow":
+        raise ValueError(
+            f"Only Keras on TensorFlow makes the files that by='time' times. Received: Keras on "
+            f"{keras.config.backend()}. Pass by='elements'."
+        )
     if by == "elements" and timing:
         raise TypeError(
             f"Only by='time' takes settings of a benchmark. Received: {', '.join(timing)} with "

@@ -20,7 +20,8 @@ from keras_se.graph import trace
 from keras_se.layers import ChannelScale
 
 _RIDGE = 0.03  # of the energy of each channel, towards the kernel as it was
-_MOST, _MEMORY_BYTES = 256, 10**9  # images, and what the largest tensor of them all may take
+_MOST, _BATCH = 256, 16  # images in all, and at a time
+_MEMORY_BYTES = 5 * 10**8  # what a tensor of them all that is kept may take
 _MOST_ROWS, _ROWS = 40_000, 4096  # positions in all, and at a time
 
 
@@ -29,9 +30,10 @@ def refit_kernels(model: keras.Model, folded: keras.Model, images: np.ndarray) -
 
         kernel' = argmin |y kernel' - (t - bias)|^2 + 0.03 sum_c |y_c|^2 |kernel'_c - kernel_c|^2
 
-    y is what a 1x1 convolution or dense layer reads in `folded`, t its output in `model`. One walk
-    through both side by side fits each after those before it. Fitted is every such layer, without
-    an activation, that alone reads what a constant gate scales, and is called once.
+    y is what a 1x1 convolution or dense layer reads in `folded`, t its output in `model`. Each is
+    fitted after those before it. Fitted is every such layer, without an activation, that alone
+    reads what a constant gate scales, and is called once. Images pass in batches, which wait at
+    each layer until it is fitted: what is kept of all images is what is read there.
 
     Args:
         model: The model with gates.
@@ -43,23 +45,33 @@ def refit_kernels(model: keras.Model, folded: keras.Model, images: np.ndarray) -
     """
     graph, theirs = trace(folded), trace(model)
     readers = _readers(graph, {node.path for node in theirs.nodes if _scales(node)})
-    readers &= {node.path for node in theirs.nodes}
+    known = {node.path for node in theirs.nodes}
+    readers = [node for node in graph.nodes if node.path in readers & known]
     if not readers:
         return ()
-    batch = [_spread(images, _affordable(graph), model.inputs[0].dtype)]
-    steps, truths, fitted = theirs.run(batch), {}, []
-    for node, values in graph.run(batch):
-        if node.path not in readers:
-            continue
-        while node.path not in truths:  # the two may take branches in another order
-            step, found = next(steps)
-            if step.path in readers:
-                truths[step.path] = found[step.outputs[0]]
-        seen = values[node.inputs[0]]
-        _fit(node.operation, seen, truths.pop(node.path))
-        values[node.outputs[0]] = node.operation(seen)
-        fitted.append(node.path)
-    return tuple(fitted)
+    chosen = _spread(images, _affordable(readers))
+    dtype, batches = model.inputs[0].dtype, []
+    for start in range(0, len(chosen), _BATCH):
+        images = chosen[start : start + _BATCH]
+        batches.append((start, len(images), [keras.ops.convert_to_tensor(images, dtype)]))
+    truths = {node.path: [] for node in readers}
+    for start, count, batch in batches:
+        for node, values in theirs.run(batch):
+            if node.path in truths:
+                rows = _columns(node.operation, values[node.outputs[0]])
+                truths[node.path].append(_thinned(rows, start, count, len(chosen)))
+    walks = [(start, count, graph.run(batch)) for start, count, batch in batches]
+    for reader in readers:
+        layer, seen, waiting = reader.operation, [], []
+        for start, count, walk in walks:
+            values = next(values for node, values in walk if node is reader)
+            rows = _columns(layer, values[reader.inputs[0]], getattr(layer, "strides", ()))
+            seen.append(_thinned(rows, start, count, len(chosen)))
+            waiting.append(values)
+        _fit(layer, np.concatenate(seen), np.concatenate(truths.pop(reader.path)))
+        for values in waiting:
+            values[reader.outputs[0]] = layer(values[reader.inputs[0]])
+    return tuple(node.path for node in readers)
 
 
 def _scales(node):
@@ -94,25 +106,28 @@ def _mixes_channels(layer):
     return plain and layer.activation is keras.activations.linear and not layer.kernel_constraint
 
 
-def _affordable(graph):
-    shapes = [ref.shape[1:] for node in graph.nodes for ref in node.outputs]
-    largest = max(np.prod([size or 1 for size in shape]) for shape in shapes)
-    return int(np.clip(_MEMORY_BYTES // (4 * largest), 16, _MOST))
+def _affordable(readers):
+    """How many images may be used: what the readers read must fit into memory."""
+    largest = max(np.prod([size or 1 for size in node.inputs[0].shape[1:]]) for node in readers)
+    return int(np.clip(_MEMORY_BYTES // (4 * largest), _BATCH, _MOST))
 
 
-def _spread(images, count, dtype):
-    chosen = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
-    return keras.ops.convert_to_tensor(images[chosen], dtype=dtype)
+def _spread(images, count):
+    return images[np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)]
+
+
+def _thinned(rows, start, count, images):
+    """Of the rows of a batch of `count` images those that are used, evenly spread over `images`."""
+    positions = len(rows) // count
+    every = -(-positions * images // _MOST_ROWS)
+    return rows[-start * positions % every :: every].copy()  # a view would keep all rows
 
 
 def _fit(layer, seen, truth):
-    """Give a layer the kernel that makes of `seen` what is nearest to `truth`."""
-    seen, truth = _columns(layer, seen, getattr(layer, "strides", ())), _columns(layer, truth)
+    """Give a layer the kernel that makes of the rows `seen` what is nearest to the rows `truth`."""
     kernel, *bias = layer.get_weights()
     flat = kernel.reshape(kernel.shape[-2:]).astype("float64")
     truth = truth - bias[0] if bias else truth
-    every = -(-len(seen) // _MOST_ROWS)
-    seen, truth = seen[::every], truth[::every]
     square, product = np.zeros((seen.shape[1],) * 2), np.zeros(flat.shape)
     for start in range(0, len(seen), _ROWS):
         rows = seen[start : start + _ROWS].astype("float64")

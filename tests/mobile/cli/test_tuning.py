@@ -8,13 +8,26 @@ import numpy as np
 import pytest
 
 import keras_se
+from mobile.data import load_images
 from mobile.tuning import profiling
 from tests.mobile.cli.conftest import save_noise
 from tests.mobile.tuning.profiles import by_hand
 
 
-def test_gates_are_shown_and_folded(folder, run, capsys):
-    model, photos = folder / "model.keras", ("--data", folder / "photos")
+@pytest.fixture(scope="module")
+def evened(folder):
+    """The file of the model, changed so that it takes half of the photos for each class."""
+    model, photos = keras.saving.load_model(folder / "model.keras"), folder / "photos"
+    logits = model.predict(load_images(str(photos), 16, 100), verbose=0)
+    kernel, bias = model.get_layer("logits").get_weights()
+    bias[0] -= np.median(logits[:, 0] - logits[:, 1])
+    model.get_layer("logits").set_weights([kernel, bias])
+    model.save(folder / "evened.keras")
+    return folder / "evened.keras"
+
+
+def test_gates_are_shown_and_folded(folder, evened, run, capsys):
+    model, photos = evened, ("--data", folder / "photos")
     assert run("gates", model, *photos, "--images", 30, "--plot", folder / "gates.png") == 0
     assert "7x7x8" in capsys.readouterr().out
     assert (folder / "gates.png").read_bytes().startswith(b"\x89PNG")

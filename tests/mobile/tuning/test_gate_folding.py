@@ -224,6 +224,12 @@ def test_settings_of_a_benchmark_that_nothing_reads_are_refused(model, images):
         mobile.fold_gates(model, images, 0.5, "elements", runs=3, theads=2)
 
 
+def test_on_another_backend_elements_decide(model, images, monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match=r"Keras on jax\. Pass by='elements'"):
+        mobile.fold_gates(model, images)
+
+
 def test_a_model_of_two_inputs_is_told_how_to_fold(images):
     image, other = keras.Input((16, 16, 3)), keras.Input((5,))
     x = L.GlobalAveragePooling2D()(by_hand(image, "se"))
