@@ -122,7 +122,8 @@ def profile(
     ],
     se: Se = "default",
     kinds: Annotated[
-        str | None, typer.Option(help=f"Kinds to time, of {','.join(KINDS)}. Default: all.")
+        str | None,
+        typer.Option(help=f"Kinds to time, as cse,scse: {', '.join(KINDS)}. Default: all."),
     ] = None,
     places: Annotated[
         str | None,

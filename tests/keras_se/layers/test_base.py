@@ -217,7 +217,7 @@ def test_bad_arguments_are_refused_with_advice(make):
         make(kernel_initializer="he_norml")
     with pytest.raises(TypeError, match=r"`kernel_init.*=3 of type int.*name such as 'he_normal'"):
         make(kernel_initializer=3)
-    with pytest.raises(ValueError, match=r"`kernel_reg.*='l3'.*Choose from 'l1', 'l1_l2'"):
+    with pytest.raises(ValueError, match=r"`kernel_reg.*='l3'.*Choose from 'l1', 'l2'"):
         make(kernel_regularizer="l3")
     if make is not SpatialSqueezeExcite:
         with pytest.raises(ValueError, match="for a quarter, pass reduction=4"):

@@ -37,11 +37,11 @@ def network(classes=5):
         layer.set_weights([12 * w + random.normal(0, 0.3, w.shape) for w in layer.get_weights()])
     still = model.get_layer("still_expand")
     still.set_weights([0 * still.get_weights()[0], random.normal(0, 1, 10)])
-    _spread_answers(model)
+    spread_answers(model)
     return model
 
 
-def _spread_answers(model):
+def spread_answers(model):
     """Give the last layer weights of which each class answers to some images."""
     head = model.get_layer("head")
     seen = keras.Model(model.input, head.input).predict(pictures(100, seed=9), verbose=0)

@@ -9,7 +9,7 @@ import pytest
 import keras_se
 import mobile
 from mobile.tuning.gate_folding import GateFolding
-from tests.mobile.tuning.networks import by_hand, network, pictures
+from tests.mobile.tuning.networks import by_hand, network, pictures, spread_answers
 
 L = keras.layers
 
@@ -136,11 +136,14 @@ def test_a_folded_network_is_the_one_without_gates_in_int8(images):
     def body(x, se):
         x = L.Conv2D(8, 3, activation="relu", padding="same", bias_initializer="normal")(x)
         x = by_hand(x, "se") if se else x
-        return L.Dense(3)(L.Flatten()(L.Conv2D(4, 1, bias_initializer="normal")(x)))
+        x = L.Flatten()(L.Conv2D(4, 1, bias_initializer="normal")(x))
+        return L.Dense(3, name="head")(x)
 
     def model(se):
         image = keras.Input((16, 16, 3))
-        return keras.Model(image, body(L.Rescaling(1 / 255)(image), se))
+        made = keras.Model(image, body(L.Rescaling(1 / 255)(image), se))
+        spread_answers(made)
+        return made
 
     folded, _ = mobile.fold_gates(model(True), images, 0.0, "elements")
     files = [
