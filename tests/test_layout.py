@@ -1,6 +1,7 @@
 """How the source is laid out: a test file a module, few names at the top, types in signatures."""
 
 import ast
+import graphlib
 import pathlib
 
 import pytest
@@ -36,6 +37,37 @@ def test_mobile_shows_a_newcomer_few_folders_and_files():
     shown = [path for path in (ROOT / "mobile").iterdir() if path.name != "__pycache__"]
     folders = [path for path in shown if path.is_dir()]
     assert len(folders) <= 11 and len(shown) - len(folders) <= 6, sorted(shown)
+
+
+def _dotted(module):
+    """The name by which a module is imported."""
+    return module.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def _imported(module):
+    """Yield what a module imports, also in functions and for types alone."""
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level or module.startswith("mobile/devices/agent/")  # one zip there
+            above = _dotted("/".join(pathlib.PurePath(module).parts[: -node.level or None]))
+            base = f"{above}.{node.module or ''}".rstrip(".") if node.level else node.module
+            for each in node.names:
+                inner = f"{base}.{each.name}"
+                yield inner if inner in NAMES else base
+
+
+NAMES = {_dotted(module) for module in MODULES}
+
+
+def test_no_module_imports_itself_through_others_for_types_either():
+    """The contracts see what a program follows; the faces of packages gather names from below."""
+    order = graphlib.TopologicalSorter()
+    for module in MODULES:
+        if not module.endswith("__init__.py"):
+            order.add(_dotted(module), *(NAMES & set(_imported(module))))
+    order.prepare()  # raises a CycleError that names the circle
 
 
 def _functions(node):

@@ -61,13 +61,8 @@ def ratio_of_medians(
             f"Both samples must hold one time a round of the same run. Received: "
             f"{ours.shape} and {theirs.shape} values. Benchmark the two models together."
         )
-    random, ratios = np.random.default_rng(seed), np.empty(resamples)
-    for i in range(resamples):  # one by one: all at once take gigabytes of many rounds
-        picks = random.integers(0, ours.size, ours.size)
-        ratios[i] = np.median(ours[picks]) / np.median(theirs[picks])
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(ratios, [tail, 100 - tail])
-    return float(np.median(ours) / np.median(theirs)), float(low), float(high)
+    samples = np.stack([ours, theirs])
+    return _with_interval(lambda a, b: a / b, samples, resamples, confidence, seed)
 
 
 def added_share(
@@ -87,13 +82,18 @@ def added_share(
     (0.1, 0.1, 0.1)
     """
     samples = np.stack([np.asarray(each, dtype=np.float64) for each in (times, without, whole)])
-    count = samples.shape[1]
-    picks = np.random.default_rng(seed).integers(0, count, size=(resamples, count))
-    ours, theirs, all_ = np.median(samples[:, picks], axis=2)
+    return _with_interval(lambda a, b, c: (a - b) / c, samples, resamples, confidence, seed)
+
+
+def _with_interval(figure, samples, resamples, confidence, seed):
+    """The figure of the medians of samples, which share their rounds, and its interval."""
+    random, rounds, found = np.random.default_rng(seed), samples.shape[1], np.empty(resamples)
+    for i in range(resamples):  # one by one: all at once take gigabytes of many rounds
+        picks = random.integers(0, rounds, rounds)
+        found[i] = figure(*(np.median(each[picks]) for each in samples))
     tail = 50 * (1 - confidence)
-    low, high = np.percentile((ours - theirs) / all_, [tail, 100 - tail])
-    ours, theirs, all_ = np.median(samples, axis=1)
-    return float((ours - theirs) / all_), float(low), float(high)
+    low, high = np.percentile(found, [tail, 100 - tail])
+    return float(figure(*np.median(samples, axis=1))), float(low), float(high)
 
 
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> float:

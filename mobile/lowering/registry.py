@@ -11,16 +11,13 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_se.graph import Node, open_layer
 from mobile.lowering.values import Value
-
-if TYPE_CHECKING:
-    from mobile.lowering.walk import Lowering  # which imports this module
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,8 @@ class Rule:
     reads: frozenset[str]
     layer: type | None = None
 
-    def apply(self, low: Lowering, node: Node, *args: Any, **kwargs: Any) -> Value | list[Value]:
-        """Call the function, after a check of the node's settings."""
+    def apply(self, low: object, node: Node, *args: Any, **kwargs: Any) -> Value | list[Value]:
+        """Hand the walk `low` and the node to the function, after a check of its settings."""
         self._check(node)
         return self.function(low, node, *args, **kwargs)
 

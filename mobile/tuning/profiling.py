@@ -7,7 +7,7 @@ import functools
 import os
 import pathlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +15,8 @@ import keras
 import numpy as np
 
 import keras_se
-from keras_se.checks import check_count
 from keras_se.config import KINDS, SEConfig
 from keras_se.models import Place
-from keras_se.models.base import blocks_in
 from mobile import data as data_room
 from mobile import devices
 from mobile.benchmarking import advice, statistics
@@ -27,12 +25,13 @@ from mobile.benchmarking.settings import Runtime, Schedule, combined
 from mobile.benchmarking.timings import Timings
 from mobile.conversion.converter import convert
 from mobile.conversion.quiet import quiet
-from mobile.lowering.targets import target_named
 from mobile.pipeline.batch_norms import refresh_batch_norms
 from mobile.progress import bar
 from mobile.tflite.artifact import Artifact
 from mobile.tuning import isolated_blocks
-from mobile.tuning.se_profile import BlockCosts, Check, Cost, Profile, known_as, name_of
+from mobile.tuning.block_costs import BlockCosts, Check, Cost, name_of
+from mobile.tuning.profile_plan import Plan
+from mobile.tuning.se_profile import Profile
 
 _NETWORK, _WITHOUT, _CHECKED = "network", "without", "checked"
 _COPIES = 3  # of a whole network: where a file comes to lie in memory can cost it 8 %
@@ -112,93 +111,6 @@ def profile(
         )
     timing = {"device": device, "schedule": schedule, "runtime": runtime}
     return _Profiling(plan, timing, path, resume, seed, progress).run(check)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be timed: the variants of each block, in the network's order.
-
-    Args:
-        network: The network's name.
-        input_shape: Of its image.
-        target: What it is lowered for.
-        variants: Place of each block, to its variants.
-    """
-
-    network: str
-    input_shape: tuple[int, int, int]
-    target: str
-    variants: dict[Place, tuple[SEConfig, ...]]
-
-    @classmethod
-    def of(
-        cls,
-        network: str,
-        se: Any,
-        kinds: Sequence[str],
-        places: Sequence[str] | None,
-        size: int | None,
-        target: str,
-    ) -> Plan:
-        """Check what was asked for, and list the variants."""
-        found = keras_se.models.find(network)
-        for name, values, known in (("kinds", kinds, KINDS), ("places", places, found.places)):
-            for value in () if values is None else values:
-                if isinstance(values, str) or value not in known:
-                    raise ValueError(
-                        f"`{name}` must be among those that the blocks of {found.name!r} have. "
-                        f"Received: {name}={values!r}. Known: {', '.join(known)}."
-                    )
-        target_named(target)
-        if size is not None:
-            check_count("size", size, 1, "For the network's own, leave it out.")
-        shape = (size, size, 3) if size else found.input_shape
-        words = found.places if places is None else places
-        where = {known_as(SEConfig(placement=word), found.places).placement: 0 for word in words}
-        bases = _bases(found, se)
-        variants = {
-            place: tuple(
-                known_as(replace(bases[place.row][place.block], kind=k, placement=w), found.places)
-                for w in where
-                for k in kinds
-            )
-            for place in keras_se.models.places(found)
-        }
-        if not any(variants.values()):
-            raise ValueError(
-                f"A network must have places for SE. Received: {found.name!r} with kinds "
-                f"{list(kinds)} at {list(where)}, which is no block and no variant. Choose another."
-            )
-        return cls(found.name, shape, target, variants)
-
-    def at(self, index: int | None) -> list[list[SEConfig | None]]:
-        """Return the variant of that index in every block, or none, as `build` takes it."""
-        return self.configuration(
-            {place: None if index is None else each[index] for place, each in self.variants.items()}
-        )
-
-    def configuration(self, chosen: Mapping[Place, SEConfig | None]) -> list[Any]:
-        """Return a variant or none for each block, as `build` takes it."""
-        rows = keras_se.models.find(self.network).rows
-        found: list[list[SEConfig | None]] = [[None] * blocks_in(row) for row in rows]
-        for place, se in chosen.items():
-            found[place.row][place.block] = se
-        return found
-
-
-def _bases(network, se):
-    """Return the variant of each block of each row, whose kind and place are then varied."""
-    if se == "default":
-        usual = network.se or SEConfig()
-        own = [row.se if isinstance(row.se, SEConfig) else usual for row in network.rows]
-        return [[one] * blocks_in(row) for one, row in zip(own, network.rows, strict=True)]
-    if isinstance(se, SEConfig) or (isinstance(se, str) and se in keras_se.PRESETS):
-        one = keras_se.PRESETS[se] if isinstance(se, str) else se
-        return [[one] * blocks_in(row) for row in network.rows]
-    raise ValueError(
-        f"`se` must be the variant to start from. Received: se={se!r}. Pass 'default', an "
-        f"SEConfig, or one of {', '.join(keras_se.PRESETS)}."
-    )
 
 
 @dataclass(frozen=True)
@@ -353,7 +265,7 @@ class _Profiling:
                 network_ms=timings[_NETWORK].median_ms,
                 time_ms=timings[_WITHOUT].median_ms,
                 control=noise,
-                costs=tuple(told[se] for se in sorted(told, key=_order(self.plan, place))),
+                costs=tuple(told[se] for se in sorted(told, key=self.plan.rank(place))),
                 notes=advice.find(timings),
             )
             for place in group.places
@@ -451,12 +363,6 @@ class _Profiling:
                 f"{self.path} first. Name another file."
             )
         return timings
-
-
-def _order(plan, place):
-    """Return a key that sorts variants as they were asked for, others behind."""
-    asked = plan.variants[place]
-    return lambda se: asked.index(se) if se in asked else len(asked)
 
 
 def _cost(se, timings, name):

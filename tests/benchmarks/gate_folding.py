@@ -32,7 +32,7 @@ import mobile
 from mobile.record import table, write_file
 from mobile.reporting import canvas
 from mobile.tflite.artifact import Artifact
-from mobile.tuning.gate_folding import GateFolding
+from mobile.tuning.folded_gates import GateFolding
 from mobile.tuning.kernel_refit import refit_kernels
 
 #: Sets of gates that were found before, by the place of the block among the gated ones.

@@ -47,11 +47,14 @@ def test_disturbance_of_whole_rounds_does_not_widen_the_interval():
     assert statistics.ratio_of_medians(2 * disturbed, disturbed) == (2.0, 2.0, 2.0)
 
 
-def test_interval_of_many_rounds_takes_little_memory():
+@pytest.mark.parametrize(
+    ("figure", "samples"), [(statistics.ratio_of_medians, 2), (statistics.added_share, 3)]
+)
+def test_interval_of_many_rounds_takes_little_memory(figure, samples):
     times = np.linspace(1, 2, 200_000)
     tracemalloc.start()
     try:
-        statistics.ratio_of_medians(times, times, resamples=100)
+        figure(*[times] * samples, resamples=100)
         assert tracemalloc.get_traced_memory()[1] < 10 * times.nbytes
     finally:
         tracemalloc.stop()

@@ -4,16 +4,8 @@ import numpy as np
 import pytest
 
 from keras_se.gate_statistics import BlockGates, Gates
-from mobile.reporting import canvas, gate_plots
-from mobile.tuning.gate_folding import FoldedGate, GateFolding
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that are drawn, kept."""
-    kept, png = [], canvas.png
-    monkeypatch.setattr(canvas, "png", lambda figure: kept.append(figure) or png(figure))
-    return kept
+from mobile.reporting import gate_plots
+from mobile.tuning.folded_gates import FoldedGate, GateFolding
 
 
 def _texts(axes):

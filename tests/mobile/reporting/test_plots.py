@@ -7,14 +7,6 @@ CONDITIONS = Conditions("local", "x", "A CPU", "r", "1", 1, 5, 0, scenario="sing
 ODD = ("$x^$", "\u6a21\u578b", "\udcff", "_hidden", "\x1b[31m", "a" * 200, "", "$", "\\frac{")
 
 
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that are drawn, kept."""
-    kept, png = [], canvas.png
-    monkeypatch.setattr(canvas, "png", lambda figure: kept.append(figure) or png(figure))
-    return kept
-
-
 def legend(figure):
     return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
 

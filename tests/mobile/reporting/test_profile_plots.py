@@ -2,17 +2,8 @@
 
 import pytest
 
-from mobile.reporting import canvas, profile_plots
-from tests.mobile.tuning.profiles import by_hand
-from tests.mobile.tuning.test_se_profile import check
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that are drawn, kept."""
-    kept, png = [], canvas.png
-    monkeypatch.setattr(canvas, "png", lambda figure: kept.append(figure) or png(figure))
-    return kept
+from mobile.reporting import profile_plots
+from tests.mobile.tuning.profiles import by_hand, check
 
 
 def test_each_block_has_a_bar_a_variant_that_was_timed(figures):

@@ -4,7 +4,8 @@ import dataclasses
 
 from keras_se import MOBILENET_V3, SEConfig, models
 from mobile.benchmarking.timings import Conditions
-from mobile.tuning.se_profile import BlockCosts, Cost, Profile
+from mobile.tuning.block_costs import BlockCosts, Check, Cost
+from mobile.tuning.se_profile import Profile
 
 CSE = {place: dataclasses.replace(MOBILENET_V3, placement=place)
        for place in ("expanded", "projected")}  # fmt: skip
@@ -37,3 +38,16 @@ def by_hand(checks=(), network="mobilenet_v3_small", **changes):
         )  # fmt: skip
     made = {"conditions": CONDITIONS, "blocks": tuple(blocks), "checks": tuple(checks)}
     return Profile(network, (224, 224, 3), "xnnpack", **made | changes)
+
+
+def chosen(**by_block):
+    """SE in the blocks named, such as b3=CSE["expanded"]."""
+    return [by_block.get(f"b{i}") for i in range(11)]
+
+
+def configuration(*blocks, se):
+    return tuple((se.to_dict() if i in blocks else None,) for i in range(11))
+
+
+def check(predicted, measured, noise=0.0, blocks=(0,), se=CSE["expanded"]):
+    return Check(configuration(*blocks, se=se), predicted, measured, measured, measured, noise)

@@ -1,14 +1,11 @@
 """Which gates go, in which order, and what is said of it."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
 
 import keras_se
 import mobile
-from mobile.tuning.gate_folding import GateFolding
 from tests.mobile.tuning.networks import by_hand, network, pictures, spread_answers
 
 L = keras.layers
@@ -171,12 +168,6 @@ def test_where_none_can_go_a_warning_names_the_nearest(images):
     assert agreement(model, folded, images) == 1.0
     (gate,) = record.gates
     assert gate.order is None and gate.alone < 0.8 and "keep less than 100.0%" in gate.reason
-
-
-def test_the_record_goes_through_json(everything):
-    record = everything[1]
-    again = GateFolding.from_dict(json.loads(record.to_json()))
-    assert again == record and str(again) == str(record)
 
 
 def test_the_model_is_left_as_it_was(model, images):

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from keras_se import MOBILENET_V3, SEConfig, models
+from keras_se import MOBILENET_V3, models
 from mobile import devices
 from mobile.benchmarking.timings import Failure, ModelTimings, Timings
 from mobile.tuning import profiling
@@ -96,15 +96,6 @@ def test_a_static_gate_that_fits_its_neighbour_is_free_and_not_timed(bench):
     assert bench.jobs == [["network", "without"]] * 3
     assert all(cost.free and cost.share == 0 for b in profile.blocks for cost in b.costs)
     assert profile.checks == ()  # nothing to check
-
-
-def test_the_variants_start_from_the_networks_own_or_a_given_one(bench):
-    own = made(places=["standard"]).blocks[0].costs
-    assert [cost.config for cost in own] == [EXPANDED]  # "standard" is the expanded tensor
-    given = made(se=SEConfig(reduction=8), places=["projected"]).blocks[0].costs
-    assert [c.config for c in given] == [SEConfig(reduction=8, placement="projected")]
-    named = made(se="paper", places=["projected"]).blocks[0].costs
-    assert named[0].config.use_bias is False
 
 
 def test_random_networks_are_timed_whole_in_three_copies(bench):
@@ -222,12 +213,6 @@ def test_what_cannot_be_profiled_is_said_before_anything_is_timed(bench, options
     with pytest.raises(ValueError, match=said):
         made(**options)
     assert bench.jobs == []
-
-
-def test_a_network_without_places_for_se_is_refused(bench, monkeypatch):
-    monkeypatch.setattr(profiling.keras_se.models, "places", lambda network: ())
-    with pytest.raises(ValueError, match=r"'tiny'.*no block"):
-        made()
 
 
 def test_the_delegates_refusal_is_told():
