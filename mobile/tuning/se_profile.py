@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import functools
 import math
-import os
-import pathlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,15 +18,14 @@ from keras_se.config import SEConfig
 from keras_se.models.base import resolve_se
 from mobile.benchmarking.statistics import median
 from mobile.benchmarking.timings import Conditions
-from mobile.record import Count, Record, table, write_file
+from mobile.record import Count, FileRecord, table
 from mobile.tuning.block_costs import WITHIN, BlockCosts, Check, known_as
 
-FORMAT, VERSION = "keras-se profile", 1
 _CONDITIONS = ("device", "cpu", "runtime", "runtime_version", "threads", "kernels")
 
 
 @dataclass(frozen=True)
-class Profile(Record):
+class Profile(FileRecord):
     """The costs of SE by block on one device, with one runtime and target. Prints as a table.
 
     Args:
@@ -49,41 +46,9 @@ class Profile(Record):
     checks: tuple[Check, ...] = ()
     created: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, after the format's name and version."""
-        return {"format": FORMAT, "version": VERSION, **super().to_dict()}
-
-    @classmethod
-    def from_dict(cls, values: Any) -> Self:
-        """Return the record that `to_dict` described; see `Record.from_dict`.
-
-        Raises:
-            ValueError: It is no profile, or one of a later version; or as `Record.from_dict`.
-        """
-        said = (values.get("format"), values.get("version")) if isinstance(values, dict) else None
-        if said != (FORMAT, VERSION):
-            raise ValueError(
-                f"A profile must say format {FORMAT!r}, version {VERSION}. Received: "
-                f"{'no record' if said is None else f'format {said[0]!r}, version {said[1]!r}'}. "
-                f"Make one with `keras-se profile`."
-            )
-        return super().from_dict(values)
-
-    def save(self, path: str | os.PathLike) -> pathlib.Path:
-        """Write it as JSON, whole or not at all."""
-        return write_file(path, self.to_json() + "\n")
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Self:
-        """Return the profile that `save` wrote.
-
-        Raises:
-            ValueError: The file is none.
-        """
-        try:
-            return cls.from_json(pathlib.Path(path).read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+    FORMAT: ClassVar = "keras-se profile"
+    VERSION: ClassVar = 1
+    COMMAND: ClassVar = "keras-se profile"
 
     def require(self, **wanted: Any) -> None:
         """Raise unless the profile is of what is wanted.
