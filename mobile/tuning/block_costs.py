@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,19 @@ from mobile.benchmarking.timings import Finite, Milliseconds
 from mobile.record import Amount, Count, Record
 
 WITHIN = 0.15  # of SE's share, how far a prediction may be off
+
+#: What each block of each row of a network holds, as `SEConfig.to_dict` writes it, or None.
+Rows = tuple[tuple[dict[str, Any] | None, ...], ...]
+
+
+def rows_of(configuration: Iterable[Iterable[SEConfig | None]]) -> Rows:
+    """Return SE by row and block as plain values."""
+    return tuple(tuple(se and se.to_dict() for se in row) for row in configuration)
+
+
+def configuration_of(rows: Rows) -> list[list[SEConfig | None]]:
+    """Return what `rows_of` wrote, as `keras_se.models.build` takes it."""
+    return [[None if se is None else SEConfig.from_dict(se) for se in row] for row in rows]
 
 
 @dataclass(frozen=True)
@@ -109,7 +122,7 @@ class Check(Record):
     """One random configuration: the prediction, and the measurement of the whole network.
 
     Args:
-        se: What each block of each row holds, as `SEConfig.to_dict` writes it, or None.
+        se: What each block of each row holds.
         predicted: SE's extra time over that of the SE-free network, by the blocks' costs.
         measured: The same, of the two whole networks in one interleaved run. Each is loaded three
             times, since where a file comes to lie in memory can cost it 8 %: the middle copies.
@@ -118,7 +131,7 @@ class Check(Record):
         noise: How far the copies of the SE-free network are apart, over its time.
     """
 
-    se: tuple[tuple[dict[str, Any] | None, ...], ...]
+    se: Rows
     predicted: Finite
     measured: Finite
     low: Finite
@@ -143,6 +156,4 @@ class Check(Record):
     @property
     def configs(self) -> list[list[SEConfig | None]]:
         """The configuration, as `keras_se.models.build` takes it."""
-        return [
-            [None if each is None else SEConfig.from_dict(each) for each in row] for row in self.se
-        ]
+        return configuration_of(self.se)
