@@ -23,19 +23,17 @@ from mobile.benchmarking import advice, statistics
 from mobile.benchmarking.benchmark import benchmark
 from mobile.benchmarking.settings import Runtime, Schedule, combined
 from mobile.benchmarking.timings import Timings
-from mobile.conversion.converter import convert
-from mobile.conversion.quiet import quiet
-from mobile.pipeline.batch_norms import refresh_batch_norms
 from mobile.progress import bar
 from mobile.tflite.artifact import Artifact
 from mobile.tuning import isolated_blocks
 from mobile.tuning.block_costs import BlockCosts, Check, Cost, name_of, rows_of
+from mobile.tuning.copies import reason
 from mobile.tuning.profile_plan import Plan
 from mobile.tuning.se_profile import Profile
+from mobile.tuning.untrained import IMAGES, untrained_file
 
 _NETWORK, _WITHOUT, _CHECKED = "network", "without", "checked"
 _COPIES = 3  # of a whole network: where a file comes to lie in memory can cost it 8 %
-_IMAGES = 16  # which BatchNorm statistics and ranges are from
 
 #: Rounds: a block takes a fraction of a millisecond.
 SCHEDULE = Schedule(runs=400)
@@ -330,22 +328,11 @@ class _Profiling:
         model = keras_se.models.build(
             plan.network, se, plan.input_shape, classifier_activation=None
         )
-        images = data_room.load_images(None, plan.input_shape[0], _IMAGES, self.seed)
-        return self._convert(model, images)
+        images = data_room.load_images(None, plan.input_shape[0], IMAGES, self.seed)
+        return untrained_file(model, images, plan.target)
 
-    def _convert(self, model, images=None):
-        """Return the int8 file of a model with random weights, after giving it sane statistics."""
-        if images is None:
-            images = isolated_blocks.inputs_for(model)
-        with quiet():  # about networks that are none of the user's
-            refresh_batch_norms(model, images, batch=_IMAGES)
-            return convert(
-                model,
-                calibration=images,
-                target=self.plan.target,
-                method="minmax",
-                correction=False,
-            )
+    def _convert(self, model):
+        return untrained_file(model, isolated_blocks.inputs_for(model), self.plan.target)
 
     def _timed(self, files, *needed, control=True) -> Timings:
         """Time files in turn; the first of those `needed` is the one that ratios are to."""
@@ -355,7 +342,7 @@ class _Profiling:
             if name not in timings:
                 raise RuntimeError(
                     f"The network, and each of its blocks without SE, must run on the device. "
-                    f"Received: {_reason(timings, name)} Choose another target or runtime."
+                    f"Received: {reason(timings, name)} Choose another target or runtime."
                 )
         if self.profile and (apart := self.profile.conditions.differences(timings.conditions)):
             raise ValueError(
@@ -367,7 +354,7 @@ class _Profiling:
 
 def _cost(se, timings, name):
     if name not in timings:
-        return Cost(se.to_dict(), None, reason=_reason(timings, name))
+        return Cost(se.to_dict(), None, reason=reason(timings, name))
     return Cost(se.to_dict(), *_added(timings, name))
 
 
@@ -379,12 +366,3 @@ def _added(timings, name):
     copies = [m for m in timings.models if _WITHOUT in (m.name, m.control_of)]
     without = np.mean([copy.times_ms for copy in copies], axis=0)
     return statistics.added_share(timings[name].times_ms, without, timings[_NETWORK].times_ms)
-
-
-def _reason(timings, name):
-    """Return why a file gave no times of its own."""
-    if any(model.fallback_of == name for model in timings.models):
-        return f"the delegate refused {name!r}."
-    said = {failure.name: failure.message for failure in timings.failures}
-    place = timings.conditions.device
-    return said.get(name) or said.get(place) or f"{name!r} gave no times."

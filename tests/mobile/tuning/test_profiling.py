@@ -1,7 +1,6 @@
 """What is timed for a profile, on scripted times; that it is kept, and goes on."""
 
 import dataclasses
-import types
 
 import pytest
 
@@ -61,8 +60,7 @@ def bench(monkeypatch):
     """Nothing is converted, and the times are scripted."""
     scripted = Bench()
     monkeypatch.setattr(profiling, "benchmark", scripted)
-    monkeypatch.setattr(profiling, "convert", lambda model, **options: model)
-    monkeypatch.setattr(profiling, "refresh_batch_norms", lambda model, images, batch: None)
+    monkeypatch.setattr(profiling, "untrained_file", lambda model, images, target: model)
     return scripted
 
 
@@ -213,12 +211,6 @@ def test_what_cannot_be_profiled_is_said_before_anything_is_timed(bench, options
     with pytest.raises(ValueError, match=said):
         made(**options)
     assert bench.jobs == []
-
-
-def test_the_delegates_refusal_is_told():
-    model = types.SimpleNamespace(fallback_of="cse expanded")
-    timings = types.SimpleNamespace(models=[model], failures=[], conditions=CONDITIONS)
-    assert "delegate refused" in profiling._reason(timings, "cse expanded")
 
 
 @pytest.mark.device
