@@ -58,6 +58,8 @@ def train(
             or a loss or a weight that is no longer a number.
     """
     check_options(epochs, batch, learning_rate, augment)
+    import keras
+
     images, labels = np.asarray(images), np.asarray(labels)
     framework = _framework(model)
     classes = _check(model, images, labels)
@@ -84,6 +86,11 @@ def train(
         metrics=["accuracy"],
         jit_compile=False,
     )
+    # Variables that are made in the first step have it traced a second time.
+    optimizer.build(model.trainable_variables)
+    nothing = keras.ops.zeros((1, classes))
+    model.compute_metrics(None, nothing, nothing, None)
+    model.reset_metrics()
     recorder = _recorder(framework, epochs, steps, watch)
     batches = _batches(images, labels, classes, batch, augment, np.random.default_rng(seed))
     model.fit(

@@ -119,7 +119,7 @@ def known_as(se: SEConfig, places: Sequence[str]) -> SEConfig:
 
 @dataclass(frozen=True)
 class Check(Record):
-    """One random configuration: the prediction, and the measurement of the whole network.
+    """One configuration: the prediction, and the measurement of the whole network.
 
     Args:
         se: What each block of each row holds.
@@ -152,6 +152,12 @@ class Check(Record):
     def undecided(self) -> bool:
         """Whether it is not, but no further off than equal files are from each other."""
         return not self.good and abs(self.predicted - self.measured) <= self.noise
+
+    @property
+    def variants(self) -> list[str]:
+        """Kind and place of each variant that is in it."""
+        given = (one for row in self.configs for one in row if one is not None)
+        return list(dict.fromkeys(map(name_of, given)))
 
     @property
     def configs(self) -> list[list[SEConfig | None]]:

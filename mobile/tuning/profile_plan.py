@@ -23,12 +23,16 @@ class Plan:
         network: The network's name.
         input_shape: Of its image.
         target: What it is lowered for.
+        width: Multiplies its channels.
+        classes: Its classes.
         variants: Place of each block, to its variants.
     """
 
     network: str
     input_shape: tuple[int, int, int]
     target: str
+    width: float
+    classes: int
     variants: dict[Place, tuple[SEConfig, ...]]
 
     @classmethod
@@ -40,6 +44,8 @@ class Plan:
         places: Sequence[str] | None,
         size: int | None,
         target: str,
+        width: float = 1.0,
+        classes: int | None = None,
     ) -> Plan:
         """Check what was asked for, and list the variants."""
         found = keras_se.models.find(network)
@@ -70,7 +76,7 @@ class Plan:
                 f"A network must have places for SE. Received: {found.name!r} with kinds "
                 f"{list(kinds)} at {list(where)}, which is no block and no variant. Choose another."
             )
-        return cls(found.name, shape, target, variants)
+        return cls(found.name, shape, target, width, classes or found.classes, variants)
 
     def at(self, index: int | None) -> list[list[SEConfig | None]]:
         """Return the variant of that index in every block, or none, as `build` takes it."""
