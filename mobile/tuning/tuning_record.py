@@ -191,7 +191,8 @@ class Tuning(FileRecord):
         )
         gains = [gain, *(winner.gain(each) for each in wider)]
         if wider:
-            said += f", and {gains[1]} over the network {wider[0].width:.2f} times as wide"
+            times = wider[0].width / without[0].width
+            said += f", and {gains[1]} over the network {times:.2f} times as wide"
         free = winner.time.low <= 1
         return f"{said}: {self._judged(gains, free)}. {self._grounds(winner, wider, free)}"
 

@@ -25,7 +25,7 @@ from mobile.tuning.untrained import IMAGES, untrained_file
 
 _CLOSE = 0.005  # of the time, that is as good as equal
 _COPIES = 5  # of each file: what memory does to one is then a third of what is searched for
-_WIDEST = 400  # hundredths; a file that takes still longer is no rival's
+_WIDEST = 400  # hundredths of the first width; a file that takes still longer is no rival's
 _POWER = 1.5  # of the width, that time goes with, until two are measured
 
 
@@ -43,7 +43,7 @@ class Widening(Record):
 
     Args:
         network: Name of the network.
-        measured: The widths that were measured, in order.
+        measured: The widths that were measured, in order, from the network's own.
         reason: Why there is no width.
     """
 
@@ -64,16 +64,18 @@ class Widening(Record):
             return f"{self.network} has no wider rival: {self.reason}"
         many = "s" * (len(self.measured) > 1)
         said = (
-            f"{self.network} without SE, {one.width:.2f} times as wide, takes {one.time} times as "
-            f"long as the file, the nearest of {len(self.measured)} width{many} measured."
+            f"{self.network} without SE, of width {one.width:.2f}, takes {one.time} times as long "
+            f"as the file, the nearest of {len(self.measured)} width{many} measured."
         )
-        return said if one.width > 1 else f"{said} It is as slow without being wider."
+        wider = one.width > self.measured[0].width
+        return said if wider else f"{said} It is as slow without being wider."
 
 
 def widen_to(
     network: str | keras_se.models.Network,
     file: Any,
     *,
+    width: float = 1.0,
     target: str = "xnnpack",
     device: str = "local",
     most: int = 6,
@@ -93,6 +95,7 @@ def widen_to(
     Args:
         network: A name of `keras_se.models.names()`, or the record.
         file: The .tflite with SE: an `Artifact`, bytes or a path. It tells size and classes.
+        width: What its channels are multiplied with in the file, and by more in its rival.
         target: What it was lowered for.
         device: As in `mobile.benchmark`, one of them.
         most: How many widths to measure.
@@ -130,7 +133,7 @@ def widen_to(
             None,
             shape,
             classes=classes,
-            width=step / 100,
+            width=width * step / 100,
             classifier_activation=None,
         )
 
@@ -139,7 +142,7 @@ def widen_to(
         return tuple(tuple(weight.shape) for weight in build(step).weights)
 
     def measure(step):
-        tell(len(known) / most, f"{step / 100:.2f} times as wide")
+        tell(len(known) / most, f"width {width * step / 100:.2f}")
         rival = untrained_file(build(step), images, target)
         files = copied({"rival": [rival] * _COPIES, "file": [artifact] * _COPIES})
         timings: Any = benchmark(files, **timing)
@@ -150,7 +153,7 @@ def widen_to(
         if structure(2 * 100) == structure(100):
             return Widening(found.name, reason="its channels do not depend on `width`.")
         _search(known, measure, structure, most)
-    widths = tuple(MeasuredWidth(step / 100, ratio) for step, ratio in known.items())
+    widths = tuple(MeasuredWidth(width * step / 100, ratio) for step, ratio in known.items())
     return Widening(found.name, widths)
 
 

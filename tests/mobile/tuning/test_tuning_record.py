@@ -67,6 +67,12 @@ def test_se_that_takes_no_time_needs_no_wider_network():
     assert "As it takes no more time, no SE is what it is to be compared with." in free.verdict
 
 
+def test_the_wider_network_is_told_over_the_one_without():
+    narrow = dataclasses.replace(NO_SE, width=0.5)
+    tuning = by_hand(finalists=(narrow, dataclasses.replace(WIDER, width=0.55), TUNED))
+    assert "over the network 1.10 times as wide" in tuning.verdict
+
+
 def test_one_seed_says_nothing():
     networks = [dataclasses.replace(f, trained=f.trained[:1]) for f in (NO_SE, WIDER, TUNED)]
     tuning = by_hand(finalists=tuple(networks))

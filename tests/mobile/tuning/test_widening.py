@@ -155,6 +155,14 @@ def test_what_cannot_be_widened_is_refused(widened, options, said):
         widened(lambda count: 1.0, **options)
 
 
+def test_a_network_of_another_width_is_widened_from_there(widened):
+    found, bench = widened(lambda count: 0.5, width=0.5, most=2)
+    assert found.measured[0].width == 0.5 and bench.widths[0] == params(0.5)
+    assert found.measured[1].width > 0.5 and bench.widths[1] == params(found.measured[1].width)
+    slow, _ = widened(lambda count: 1.2, width=0.5)
+    assert str(slow).endswith("It is as slow without being wider.")
+
+
 def test_settings_reach_the_benchmark(widened):
     _, bench = widened(lambda count: 1.0, runs=7, threads=2, device="adb")
     (job,) = bench.jobs
@@ -167,7 +175,7 @@ def test_the_sentence_tells_the_width_and_its_interval():
 
     found = Widening("tiny", (at(1.0, 0.95), at(1.08, 1.03), at(1.05, 0.998)))
     assert str(found) == (
-        "tiny without SE, 1.05 times as wide, takes 0.998 [0.988, 1.008] times as long as the "
+        "tiny without SE, of width 1.05, takes 0.998 [0.988, 1.008] times as long as the "
         "file, the nearest of 3 widths measured."
     )
     assert Widening.from_json(found.to_json()) == found
