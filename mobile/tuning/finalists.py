@@ -158,7 +158,7 @@ def finalists_table(finalists: Iterable[Finalist]) -> str:
     header = (*header, "ms", "time, % more", "95 %")
     rows = []
     for one in finalists:
-        figures = [one.name, f"{one.width:.2f}", f"{one.params:,}", f"{one.macs:,}"]
+        figures = [one.name, f"{one.width:.4g}", f"{one.params:,}", f"{one.macs:,}"]
         for mean, half in (one.float_accuracy, one.int8_accuracy):
             figures.append(f"{100 * mean:.2f} {_plus_minus(100 * half, 2)}")
         figures.append("" if one is without or without is None else str(one.gain(without)))

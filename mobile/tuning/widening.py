@@ -64,7 +64,7 @@ class Widening(Record):
             return f"{self.network} has no wider rival: {self.reason}"
         many = "s" * (len(self.measured) > 1)
         said = (
-            f"{self.network} without SE, of width {one.width:.2f}, takes {one.time} times as long "
+            f"{self.network} without SE, of width {one.width:.4g}, takes {one.time} times as long "
             f"as the file, the nearest of {len(self.measured)} width{many} measured."
         )
         wider = one.width > self.measured[0].width
@@ -142,7 +142,7 @@ def widen_to(
         return tuple(tuple(weight.shape) for weight in build(step).weights)
 
     def measure(step):
-        tell(len(known) / most, f"width {width * step / 100:.2f}")
+        tell(len(known) / most, f"width {width * step / 100:.4g}")
         rival = untrained_file(build(step), images, target)
         files = copied({"rival": [rival] * _COPIES, "file": [artifact] * _COPIES})
         timings: Any = benchmark(files, **timing)
@@ -153,8 +153,8 @@ def widen_to(
         if structure(2 * 100) == structure(100):
             return Widening(found.name, reason="its channels do not depend on `width`.")
         _search(known, measure, structure, most)
-    widths = tuple(MeasuredWidth(width * step / 100, ratio) for step, ratio in known.items())
-    return Widening(found.name, widths)
+    widths = (MeasuredWidth(width * step / 100, ratio) for step, ratio in known.items())
+    return Widening(found.name, tuple(widths))
 
 
 def _read(artifact):

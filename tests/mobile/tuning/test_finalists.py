@@ -76,7 +76,7 @@ def test_the_table_has_a_row_a_network_and_says_who_failed():
     assert lines[1].split() == [
         "no",
         "SE",
-        "1.00",
+        "1",
         "1,000",
         "2,000",
         "62.00",
@@ -87,6 +87,7 @@ def test_the_table_has_a_row_a_network_and_says_who_failed():
         "2.48",
         "2.000",
     ]
+    assert lines[2].split()[1] == "1.06"
     assert lines[5].endswith("1.1 ± 0.2  2.082           4.1    3.6 to 4.6")
     assert lines[7].split()[-4:] == ["0.0", "±", "0.0", "failed"]
 
