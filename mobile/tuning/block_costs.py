@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_se.config import SEConfig
+from keras_se.models.base import SEByBlock
 from mobile.benchmarking.timings import Finite, Milliseconds
 from mobile.record import Amount, Count, Record
 
 WITHIN = 0.15  # of SE's share, how far a prediction may be off
+
+SEValues = tuple[tuple[dict[str, Any] | None, ...], ...]  # a configuration as plain values
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,18 @@ def known_as(se: SEConfig, places: Sequence[str]) -> SEConfig:
     return replace(se, placement="expanded") if standard else se
 
 
+def values_of(configuration: Sequence[Sequence[SEConfig | None]]) -> SEValues:
+    """Return a configuration, a variant or none by row and block, as plain values."""
+    return tuple(tuple(se and se.to_dict() for se in row) for row in configuration)
+
+
+def configured(values: SEValues) -> SEByBlock:
+    """Return the configuration that `values_of` wrote, as `keras_se.models.build` takes it."""
+    return tuple(
+        tuple(None if se is None else SEConfig.from_dict(se) for se in row) for row in values
+    )
+
+
 @dataclass(frozen=True)
 class Check(Record):
     """One random configuration: the prediction, and the measurement of the whole network.
@@ -118,7 +133,7 @@ class Check(Record):
         noise: How far the copies of the SE-free network are apart, over its time.
     """
 
-    se: tuple[tuple[dict[str, Any] | None, ...], ...]
+    se: SEValues
     predicted: Finite
     measured: Finite
     low: Finite
@@ -141,8 +156,6 @@ class Check(Record):
         return not self.good and abs(self.predicted - self.measured) <= self.noise
 
     @property
-    def configs(self) -> list[list[SEConfig | None]]:
+    def configs(self) -> SEByBlock:
         """The configuration, as `keras_se.models.build` takes it."""
-        return [
-            [None if each is None else SEConfig.from_dict(each) for each in row] for row in self.se
-        ]
+        return configured(self.se)

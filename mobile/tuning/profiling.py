@@ -29,7 +29,7 @@ from mobile.pipeline.batch_norms import refresh_batch_norms
 from mobile.progress import bar
 from mobile.tflite.artifact import Artifact
 from mobile.tuning import isolated_blocks
-from mobile.tuning.block_costs import BlockCosts, Check, Cost, name_of
+from mobile.tuning.block_costs import BlockCosts, Check, Cost, name_of, values_of
 from mobile.tuning.profile_plan import Plan
 from mobile.tuning.se_profile import Profile
 
@@ -298,7 +298,7 @@ class _Profiling:
         least, usual, most = times[_NETWORK]
         low, measured, high = (time / usual - 1 for time in times[_CHECKED])
         check = Check(
-            se=tuple(tuple(se and se.to_dict() for se in row) for row in configuration),
+            se=values_of(configuration),
             predicted=self.profile.share(configuration),
             measured=measured,
             low=low,
