@@ -150,6 +150,16 @@ class SEConfig:
         """
         return dataclasses.replace(self, reduction=self.reduction * expansion)
 
+    def at(self, *places: str) -> Self | None:
+        """What stands at a place of a block: this where its placement is among the place's names.
+
+        Example:
+
+        >>> SEConfig().at("standard", "expanded") == SEConfig(), SEConfig().at("projected")
+        (True, None)
+        """
+        return self if self.placement in places else None
+
     def layer(self, name: str | None = None, **kwargs: Any) -> keras.layers.Layer:
         """A new Keras layer of this variant.
 

@@ -309,15 +309,16 @@ def shuffle_channels(x: Tensor, groups: int, *, name: str) -> Tensor:
 
 
 class _Placer:
-    """Applies SE at the one place that its placement names; `place(at, x)` elsewhere is `x`."""
+    """Applies what of SE stands at a place; `place(at, x)` elsewhere is `x`."""
 
     def __init__(self, se, name, places, standard="standard"):
         check_place(se, places, name)
-        self.se, self.name = se, f"{name}_se"
-        self.at = standard if se is None or se.placement == "standard" else se.placement
+        self.se, self.name, self.standard = se, f"{name}_se", standard
 
     def __call__(self, at, x):
-        return x if self.se is None or self.at != at else self.se.layer(name=self.name)(x)
+        names = ("standard", at) if at == self.standard else (at,)
+        se = None if self.se is None else self.se.at(*names)
+        return x if se is None else se.layer(name=self.name)(x)
 
 
 def _width(argument, width, default, where):

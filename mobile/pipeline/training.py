@@ -57,12 +57,58 @@ def train(
         ValueError: A value out of range, an unknown augmentation, images or labels that do not fit,
             or a loss or a weight that is no longer a number.
     """
+    history = fit(
+        model,
+        images,
+        labels,
+        epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        augment=augment,
+        seed=seed,
+        watch=watch,
+    )
+    if history:
+        refresh_batch_norms(model, np.asarray(images), batch)
+    return history
+
+
+def fit(
+    model: Any,
+    images: Any,
+    labels: Any,
+    epochs: int,
+    *,
+    batch: int = 32,
+    learning_rate: float = 3e-3,
+    weight_decay: float = 0.02,
+    label_smoothing: float = 0.1,
+    augment: str = "none",
+    seed: int = 0,
+    watch: Callable[[int, int, int, float, float], None] | None = None,
+    beside: Callable[[np.random.Generator, int], np.ndarray] | None = None,
+    accumulate: int = 1,
+) -> tuple[Epoch, ...]:
+    """Do what `train` does, but for BatchNorm's averages at the end.
+
+    Args:
+        model: As in `train`, or of a second input.
+        images: As in `train`; so are the other arguments that are not here.
+        beside: From random numbers and the number of a batch to what the second input reads
+            beside each image of it, an array.
+        accumulate: Batches whose mean gradient makes one step.
+
+    Raises:
+        ValueError: As `train`.
+    """
     check_options(epochs, batch, learning_rate, augment)
     import keras
 
     images, labels = np.asarray(images), np.asarray(labels)
     framework = _framework(model)
-    classes = _check(model, images, labels)
+    classes = check_images(model, images, labels, inputs=1 if beside is None else 2)
     if not epochs:
         return ()
     whole, (model, from_logits) = model, _up_to_logits(model, framework)
@@ -76,7 +122,10 @@ def train(
     )
     if epochs * steps < 20:
         schedule = framework.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
-    optimizer = framework.optimizers.AdamW(schedule, weight_decay=weight_decay, clipnorm=5.0)
+    several = {"gradient_accumulation_steps": accumulate} if accumulate > 1 else {}
+    optimizer = framework.optimizers.AdamW(
+        schedule, weight_decay=weight_decay, clipnorm=5.0, **several
+    )
     optimizer.exclude_from_weight_decay(
         var_list=[v for v in model.trainable_variables if len(v.shape) < 2]
     )
@@ -94,7 +143,7 @@ def train(
     recorder = _recorder(framework, epochs, steps, watch)
     batches = _batches(images, labels, classes, batch, augment, np.random.default_rng(seed))
     model.fit(
-        batches,
+        batches if beside is None else _with(batches, beside, np.random.default_rng(seed)),
         epochs=epochs,
         steps_per_epoch=steps,
         shuffle=False,
@@ -102,7 +151,6 @@ def train(
         callbacks=[recorder],
     )
     _check_weights(whole)  # of a softmax of NaN the loss may be a number
-    refresh_batch_norms(whole, images, batch)
     return tuple(recorder.epochs)
 
 
@@ -124,6 +172,43 @@ def check_options(epochs: int, batch: int, learning_rate: float, augment: str) -
             f"`augment` must be one of {', '.join(AUGMENTATIONS)}. Received: {augment!r}. "
             f"Take 'shift' for signs and letters, 'photo' for things that may be mirrored."
         )
+
+
+def check_images(model: Any, images: np.ndarray, labels: np.ndarray, inputs: int = 1) -> int:
+    """Raise unless images and labels fit a model of so many inputs; return its classes' number."""
+    shapes = [tuple(tensor.shape) for tensor in (model.inputs[0], *model.outputs)]
+    ranks = [len(shape) for shape in shapes]
+    if ranks != [4, 2] or shapes[1][1] < 2 or len(model.inputs) != inputs:
+        raise ValueError(
+            f"The model must take images and give one number a class. Received: {model.name!r} of "
+            f"{len(model.inputs)} inputs, and shapes {shapes} of the first and the output. Train "
+            f"others with model.fit."
+        )
+    (_, *size), (_, classes) = shapes
+    if images.ndim != 4 or any(
+        want not in (None, have) for want, have in zip(size, images.shape[1:], strict=True)
+    ):
+        raise ValueError(
+            f"Images must be (count, {', '.join(map(str, size))}), as {model.name!r} takes them. "
+            f"Received: shape {images.shape}. Resize them first."
+        )
+    if len(images) == 0 or labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"Labels must be one whole number an image. Received: labels of shape {labels.shape} "
+            f"and dtype {labels.dtype} for {len(images)} images. Pass class indices from 0."
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"Labels must be one index from 0 to {classes - 1} an image. Received: {labels.min()} "
+            f"to {labels.max()}. Build the model with classes={labels.max() + 1}, or mend the "
+            f"labels."
+        )
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise ValueError(
+            f"Images must be finite. Received: NaN or infinity among {len(images)} images of "
+            f"{images.dtype}. Look at how they were scaled."
+        )
+    return classes
 
 
 def predict(model: Any, images: Any, batch: int = 64) -> np.ndarray:
@@ -152,41 +237,6 @@ def _framework(model):
             f"Build one with keras_se.models.build."
         )
     return importlib.import_module(name)
-
-
-def _check(model, images, labels) -> int:
-    """Raise unless images and labels fit the model; return its number of classes."""
-    shapes = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
-    if [len(shape) for shape in shapes] != [4, 2] or shapes[1][1] < 2:
-        raise ValueError(
-            f"The model must take images and give one number a class. Received: {model.name!r} of "
-            f"input and output shapes {shapes}. Train others with model.fit."
-        )
-    (_, *size), (_, classes) = shapes
-    if images.ndim != 4 or any(
-        want not in (None, have) for want, have in zip(size, images.shape[1:], strict=True)
-    ):
-        raise ValueError(
-            f"Images must be (count, {', '.join(map(str, size))}), as {model.name!r} takes them. "
-            f"Received: shape {images.shape}. Resize them first."
-        )
-    if len(images) == 0 or labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"Labels must be one whole number an image. Received: labels of shape {labels.shape} "
-            f"and dtype {labels.dtype} for {len(images)} images. Pass class indices from 0."
-        )
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
-            f"Labels must be one index from 0 to {classes - 1} an image. Received: {labels.min()} "
-            f"to {labels.max()}. Build the model with classes={labels.max() + 1}, or mend the "
-            f"labels."
-        )
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
-        raise ValueError(
-            f"Images must be finite. Received: NaN or infinity among {len(images)} images of "
-            f"{images.dtype}. Look at how they were scaled."
-        )
-    return classes
 
 
 def _check_weights(model):
@@ -259,6 +309,12 @@ def _batches(images, labels, classes, batch, augment, random):
         for start in range(0, count, batch):
             chosen = order[start : start + batch]
             yield _augmented(images[chosen], augment, random), targets[labels[chosen]]
+
+
+def _with(batches, beside, random):
+    """Yield the batches, with what stands beside each of their images."""
+    for number, (images, targets) in enumerate(batches):
+        yield (images, np.repeat(beside(random, number)[None], len(images), axis=0)), targets
 
 
 def _augmented(images, augment, random):

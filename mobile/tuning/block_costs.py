@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_se.config import SEConfig
+from keras_se.models.base import SEByBlock
 from mobile.benchmarking.timings import Finite, Milliseconds
 from mobile.record import Amount, Count, Record
 
@@ -23,9 +24,11 @@ def rows_of(configuration: Iterable[Iterable[SEConfig | None]]) -> Rows:
     return tuple(tuple(se and se.to_dict() for se in row) for row in configuration)
 
 
-def configuration_of(rows: Rows) -> list[list[SEConfig | None]]:
+def configuration_of(rows: Rows) -> SEByBlock:
     """Return what `rows_of` wrote, as `keras_se.models.build` takes it."""
-    return [[None if se is None else SEConfig.from_dict(se) for se in row] for row in rows]
+    return tuple(
+        tuple(None if se is None else SEConfig.from_dict(se) for se in row) for row in rows
+    )
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,6 @@ class Check(Record):
         return list(dict.fromkeys(map(name_of, given)))
 
     @property
-    def configs(self) -> list[list[SEConfig | None]]:
+    def configs(self) -> SEByBlock:
         """The configuration, as `keras_se.models.build` takes it."""
         return configuration_of(self.se)

@@ -48,34 +48,12 @@ class Plan:
         classes: int | None = None,
     ) -> Plan:
         """Check what was asked for, and list the variants."""
-        found = keras_se.models.find(network)
-        for name, values, known in (("kinds", kinds, KINDS), ("places", places, found.places)):
-            for value in () if values is None else values:
-                if isinstance(values, str) or value not in known:
-                    raise ValueError(
-                        f"`{name}` must be among those that the blocks of {found.name!r} have. "
-                        f"Received: {name}={values!r}. Known: {', '.join(known)}."
-                    )
+        variants = variants_of(network, se, kinds, places)
         target_named(target)
         if size is not None:
             check_count("size", size, 1, "For the network's own, leave it out.")
+        found = keras_se.models.find(network)
         shape = (size, size, 3) if size else found.input_shape
-        words = found.places if places is None else places
-        where = {known_as(SEConfig(placement=word), found.places).placement: 0 for word in words}
-        bases = _bases(found, se)
-        variants = {
-            place: tuple(
-                known_as(replace(bases[place.row][place.block], kind=k, placement=w), found.places)
-                for w in where
-                for k in kinds
-            )
-            for place in keras_se.models.places(found)
-        }
-        if not any(variants.values()):
-            raise ValueError(
-                f"A network must have places for SE. Received: {found.name!r} with kinds "
-                f"{list(kinds)} at {list(where)}, which is no block and no variant. Choose another."
-            )
         return cls(found.name, shape, target, width, classes or found.classes, variants)
 
     def at(self, index: int | None) -> list[list[SEConfig | None]]:
@@ -96,6 +74,48 @@ class Plan:
         """Return a key that sorts the variants of a block as they were asked for, others behind."""
         asked = self.variants[place]
         return lambda se: asked.index(se) if se in asked else len(asked)
+
+
+def variants_of(
+    network: str, se: Any, kinds: Sequence[str], places: Sequence[str] | None
+) -> dict[Place, tuple[SEConfig, ...]]:
+    """Return, for each block of a network, each kind at each place, as profiles know them.
+
+    Args:
+        network: The network's name.
+        se: The variant whose kind and place are varied: `"default"`, an `SEConfig`, or the name
+            of a preset.
+        kinds: Kinds of SE.
+        places: Places of a block; None for all that the network's blocks have.
+
+    Raises:
+        ValueError: A name is not known, or there is no block or no variant.
+    """
+    found = keras_se.models.find(network)
+    for name, values, known in (("kinds", kinds, KINDS), ("places", places, found.places)):
+        for value in () if values is None else values:
+            if isinstance(values, str) or value not in known:
+                raise ValueError(
+                    f"`{name}` must be among those that the blocks of {found.name!r} have. "
+                    f"Received: {name}={values!r}. Known: {', '.join(known)}."
+                )
+    words = found.places if places is None else places
+    where = {known_as(SEConfig(placement=word), found.places).placement: 0 for word in words}
+    bases = _bases(found, se)
+    variants = {
+        place: tuple(
+            known_as(replace(bases[place.row][place.block], kind=k, placement=w), found.places)
+            for w in where
+            for k in kinds
+        )
+        for place in keras_se.models.places(found)
+    }
+    if not any(variants.values()):
+        raise ValueError(
+            f"A network must have places for SE. Received: {found.name!r} with kinds "
+            f"{list(kinds)} at {list(where)}, which is no block and no variant. Choose another."
+        )
+    return variants
 
 
 def _bases(network, se):

@@ -124,6 +124,23 @@ def test_inverted_residual_may_rescale_the_narrow_tensor():
     assert counts == {"expanded": 2 * 48 * 12, "projected": 2 * 8 * 2}
 
 
+class _Twice(SEConfig):
+    """What stands at two places of a block, as each kind of record may say for itself."""
+
+    def at(self, *places):
+        return super().at("standard") if {"standard", "projected"} & set(places) else None
+
+    def layer(self, name=None, **kwargs):
+        return super().layer(None, **kwargs)
+
+
+def test_a_record_may_say_that_se_stands_at_two_places():
+    twice = _Twice(reduction=4, min_channels=1)
+    model = build(blocks.inverted_residual, se=twice, filters=8, expanded=48)
+    gates = [x for x in model.layers if isinstance(x, keras_se.SqueezeExcite)]
+    assert [gate.input.shape[-1] for gate in gates] == [48, 8]  # expanded, projected
+
+
 @pytest.mark.parametrize("placement", blocks.residual.INVERTED_PLACES)
 def test_se_of_an_inverted_residual_stands_where_its_placement_says(placement):
     se = dataclasses.replace(HALVING, placement=placement)

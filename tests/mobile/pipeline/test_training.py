@@ -57,6 +57,47 @@ def test_watch_is_told_every_step(shades):
     assert [told[:3] for told in seen] == [(i // 3, i + 1, 6) for i in range(6)]  # 64 / 24: 3 steps
 
 
+def _model_with_a_second_input():
+    """Logits that are sums over the second input's three numbers alone."""
+    image, told = keras.Input((8, 8, 3)), keras.Input((3,))
+    still = keras.layers.Rescaling(0.0)(keras.layers.GlobalAveragePooling2D()(image))
+    dense = keras.layers.Dense(2, use_bias=False, kernel_initializer="zeros", name="told")
+    logits = keras.layers.Add()([dense(told), keras.layers.Dense(2, trainable=False)(still)])
+    return keras.Model((image, told), logits)
+
+
+def test_a_second_input_reads_what_stands_beside_each_batch(shades):
+    model, numbers = _model_with_a_second_input(), []
+
+    def beside(draw, number):
+        numbers.append(number)
+        assert 0 <= draw.random() < 1
+        return np.array([1, 0, number == 3], np.float32)
+
+    options = {"epochs": 1, "batch": 16, "weight_decay": 0.0, "label_smoothing": 0.0}
+    x, ones = shades[0], np.ones(64, int)  # 64 / 16: batches 0 to 3
+    training.fit(model, x, ones, beside=beside, **options)
+    assert numbers[:4] == [0, 1, 2, 3]
+    first, never, last = model.get_layer("told").get_weights()[0]
+    assert first[1] > last[1] > 0 and first[0] < 0  # towards class 1, in four steps and in one
+    np.testing.assert_array_equal(never, 0)
+
+
+def test_batches_that_are_accumulated_make_one_step(shades):
+    model, seen = _model(), []
+    training.fit(
+        model,
+        *shades,
+        epochs=1,
+        batch=16,
+        accumulate=2,
+        watch=lambda *told: seen.append(model.trainable_variables[0].numpy()),
+    )
+    assert len(seen) == 4
+    assert np.array_equal(seen[1], seen[2]) and not np.array_equal(seen[2], seen[3])
+    assert not np.array_equal(seen[0], seen[1])
+
+
 def test_no_epochs_leave_the_model_alone(shades):
     model = _model()
     before = [w.copy() for w in model.get_weights()]

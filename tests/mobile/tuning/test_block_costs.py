@@ -1,8 +1,11 @@
 """By what a variant of SE is known, and when a prediction is good."""
 
+import json
+
 import pytest
 
 from keras_se import SEConfig
+from mobile.tuning.block_costs import configuration_of, rows_of
 from tests.mobile.tuning.profiles import STATIC, by_hand, check, chosen
 
 
@@ -19,3 +22,10 @@ def test_a_prediction_is_good_within_15_per_cent_of_ses_share():
     assert [c.good for c in (good, off, open_)] == [True, False, False]
     assert [c.undecided for c in (good, off, open_)] == [False, False, True]
     assert good.error == pytest.approx(0.86 - 1)
+
+
+def test_a_configuration_goes_through_plain_values():
+    configuration = ((None, STATIC), (SEConfig(reduction=4),))
+    values = json.loads(json.dumps(rows_of(configuration)))
+    assert values[0][0] is None and values[1][0]["reduction"] == 4
+    assert configuration_of(values) == configuration

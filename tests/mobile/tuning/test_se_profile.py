@@ -126,7 +126,7 @@ def test_where_all_adds_up_nothing_is_named():
 def test_a_profile_comes_back_from_its_file(tmp_path):
     profile = by_hand([check(0.1, 0.11)], created="2026-01-01T00:00:00+00:00")
     assert Profile.load(profile.save(tmp_path / "p.json")) == profile
-    assert profile.checks[0].configs == [[CSE["expanded"]], *[[None]] * 10]
+    assert profile.checks[0].configs == ((CSE["expanded"],), *[(None,)] * 10)
 
 
 @pytest.mark.parametrize(
