@@ -10,8 +10,9 @@ judge. For each network:
 - agreement after each step, and of the sets that stand in SETS, with the constants alone and with
   the kernels behind them fitted anew;
 - an int8 file of each, all timed in one interleaved run with an A/A control;
-- with --distil STEPS, the fitted network after 8 steps (EfficientNet-B0) or 4 (MobileNetV3-Small)
-  learns to answer as the whole one does, without labels, in float.
+- with --distil STEPS, the fitted network with the eight gates of SETS (EfficientNet-B0) or the
+  first 4 (MobileNetV3-Small) folded learns to answer as the whole one does, without labels, in
+  float.
 
 Prints a table and writes NETWORK.json, NETWORK.txt and NETWORK.png to the folder. What is there
 already is not made again, so that a run that was cut off goes on.
@@ -40,7 +41,7 @@ SETS = {
     "mobilenet_v3_small": {"{0, 6}": (0, 4)},  # the blocks of expanded_conv and expanded_conv_6
     "efficientnet_b0": {"{1, 3, 5}": (1, 3, 5), "the eight": (0, 1, 2, 3, 4, 5, 8, 11)},
 }
-DISTILLED = {"mobilenet_v3_small": 4, "efficientnet_b0": 8}  # gates folded before
+DISTILLED = {"mobilenet_v3_small": "4 gates", "efficientnet_b0": "the eight"}
 
 
 def main():
@@ -103,7 +104,8 @@ class Study:
             row |= {"median_ms": timings[name].median_ms, "ratio": ratio.to_dict()}
             rows.append(row)
         if self.options.distil:
-            rows.append(self.distilled(ordered[: DISTILLED[self.name]]))
+            name = DISTILLED[self.name]
+            rows.append(self.distilled(name, sets[name]))
         header = (
             "folded",
             "the last",
@@ -179,14 +181,14 @@ class Study:
         accuracy = float((answers[1] == self.labels[1::2]).mean())
         return {"agreement": agreement, "refitted": refitted, "accuracy": accuracy}
 
-    def distilled(self, names):
+    def distilled(self, name, names):
         """The row of the folded network after training on the whole one's answers."""
         path = self.folder / f"distilled_{self.options.distil}.json"
         if not path.exists():
             _, fitted = self.folded(names)
             student = distil(self.model, fitted, self.images[::2], self.options.distil)
             write_file(path, json.dumps(self.compared(fitted, student)))
-        row = {"name": f"{len(names)} gates, distilled", "folded": names, "median_ms": None}
+        row = {"name": f"{name}, distilled", "folded": names, "median_ms": None}
         return row | {"ratio": None} | json.loads(path.read_text())
 
 
@@ -237,28 +239,30 @@ def picture(name, result):
     low = [row["ratio"]["value"] - row["ratio"]["low"] for row in curve]
     high = [row["ratio"]["high"] - row["ratio"]["value"] for row in curve]
     blue, orange, green = canvas.PALETTE[0], canvas.PALETTE[1], canvas.PALETTE[2]
-    agreement = [100 * row["refitted"] for row in curve]
-    axes.plot(x, [100 * row["agreement"] for row in curve], "o:", color=canvas.GREY, markersize=4)
-    axes.errorbar(x, agreement, xerr=[low, high], fmt="o-", color=blue, elinewidth=1, capsize=2)
-    axes.plot(x, [100 * row["accuracy"] for row in curve], "s--", color=green, markersize=4)
+    percent = {w: [100 * row[w] for row in curve] for w in ("agreement", "refitted", "accuracy")}
+    axes.plot(x, percent["agreement"], "o:", color=canvas.GREY, markersize=4,
+              label="agreement, constants alone")  # fmt: skip
+    axes.errorbar(x, percent["refitted"], xerr=[low, high], fmt="o-", color=blue, elinewidth=1,
+                  capsize=2, label="agreement, kernels fitted")  # fmt: skip
+    axes.plot(x, percent["accuracy"], "s--", color=green, markersize=4, label="top-1")
     for row in curve[1:]:
         offset = {"xytext": (3, 4), "textcoords": "offset points", "rotation": 25}
         at = row["ratio"]["value"], 100 * row["refitted"]
         axes.annotate(row["folded"][-1], at, fontsize=6, **offset)
-    for row in rows:
-        if row not in curve:
-            axes.plot(row["ratio"]["value"], 100 * row["refitted"], "D", color=orange)
-            at = row["ratio"]["value"], 100 * row["refitted"]
-            axes.annotate(row["name"], at, (-4, -10), textcoords="offset points", fontsize=7,
-                          ha="right", color=orange)  # fmt: skip
+    at = {row["name"]: row["ratio"]["value"] for row in rows}
     for row in result["rows"]:
-        if not row["median_ms"]:
-            axes.axhline(100 * row["refitted"], color=canvas.GREY, linewidth=1, linestyle=":")
-            axes.text(max(x), 100 * row["refitted"], row["name"], fontsize=7, color=canvas.GREY)
+        if row not in curve:
+            trained = row["name"].endswith(", distilled")
+            place = at[row["name"].removesuffix(", distilled")], 100 * row["refitted"]
+            axes.plot(*place, "*" if trained else "D", color=orange, zorder=3)
+            axes.annotate(row["name"], place, (10, 34) if trained else (-30, -40), color=orange,
+                          textcoords="offset points", fontsize=7, ha="center",
+                          arrowprops={"arrowstyle": "-", "color": orange, "lw": 0.6})  # fmt: skip
     axes.invert_xaxis()
-    axes.margins(0.08)
+    axes.margins(0.08, 0.14)
     axes.set_xlabel("int8 time over that with all gates (right is faster)")
-    axes.set_ylabel("agreement: constants alone (grey), kernels fitted (blue); top-1 (green), %")
+    axes.set_ylabel("%")
+    axes.legend(loc="lower left", frameon=False)
     axes.set_title(f"{name}: gates folded one by one", loc="left", fontsize=10)
     axes.grid(alpha=0.25)
     return canvas.png(figure)
