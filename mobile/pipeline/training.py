@@ -131,7 +131,7 @@ def fit(
         optimizer,
         framework.losses.CategoricalCrossentropy(from_logits, label_smoothing=label_smoothing),
         metrics=["accuracy"],
-        jit_compile=False,
+        jit_compile=framework.backend.backend() == "jax",  # or else that runs each operation alone
     )
     recorder = _recorder(framework, epochs, steps, watch)
     batches = _batches(images, labels, classes, batch, augment, np.random.default_rng(seed))
