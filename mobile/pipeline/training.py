@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mobile.pipeline import distribution
 from mobile.pipeline.batch_norms import refresh_batch_norms
 from mobile.reporting.results import Epoch
 
@@ -40,6 +41,11 @@ def train(
     Biases, BatchNorm and learned ranges do not decay. The order of images, the augmentation and
     dropout follow `seed`.
 
+    A model that was made under `tf.distribute.MirroredStrategy`, or after
+    `keras.distribution.set_distribution` on JAX, also in several processes, trains that way:
+    `batch` is what all see together, and the losses are those of one process. Dropout draws
+    otherwise, and gradients are clipped by replica under a strategy.
+
     Args:
         model: A Keras or tf_keras model of one input, and one output: logits or probabilities.
         images: RGB pixels, `(count, height, width, 3)`.
@@ -55,7 +61,8 @@ def train(
 
     Raises:
         ValueError: A value out of range, an unknown augmentation, images or labels that do not fit,
-            or a loss or a weight that is no longer a number.
+            or a loss or a weight that is no longer a number; a Keras 3 model of a strategy of
+            several workers, which Keras cannot train on TensorFlow.
     """
     history = fit(
         model,
@@ -75,6 +82,7 @@ def train(
     return history
 
 
+@distribution.in_scope
 def fit(
     model: Any,
     images: Any,
@@ -133,7 +141,7 @@ def fit(
         optimizer,
         framework.losses.CategoricalCrossentropy(from_logits, label_smoothing=label_smoothing),
         metrics=["accuracy"],
-        jit_compile=False,
+        jit_compile=framework.backend.backend() == "jax",  # or else that runs each operation alone
     )
     # Variables that are made in the first step have it traced a second time.
     optimizer.build(model.trainable_variables)
@@ -141,9 +149,13 @@ def fit(
     model.compute_metrics(None, nothing, nothing, None)
     model.reset_metrics()
     recorder = _recorder(framework, epochs, steps, watch)
-    batches = _batches(images, labels, classes, batch, augment, np.random.default_rng(seed))
+
+    def batches():
+        drawn = _batches(images, labels, classes, batch, augment, np.random.default_rng(seed))
+        return drawn if beside is None else _with(drawn, beside, np.random.default_rng(seed))
+
     model.fit(
-        batches if beside is None else _with(batches, beside, np.random.default_rng(seed)),
+        distribution.batches_for(model, batches),
         epochs=epochs,
         steps_per_epoch=steps,
         shuffle=False,
