@@ -127,6 +127,52 @@ class Record:
         return cls.from_dict(json.loads(text))
 
 
+class FileRecord(Record):
+    """A record with a file of its own, which says its format and version."""
+
+    FORMAT: ClassVar[str]
+    VERSION: ClassVar[int]
+    #: The command that makes one, for errors.
+    COMMAND: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, after the format's name and version."""
+        return {"format": self.FORMAT, "version": self.VERSION, **super().to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """Return the record that `to_dict` described; see `Record.from_dict`.
+
+        Raises:
+            ValueError: It is of another format, or of a later version; or as `Record.from_dict`.
+        """
+        said = (values.get("format"), values.get("version")) if isinstance(values, dict) else None
+        if said != (cls.FORMAT, cls.VERSION):
+            raise ValueError(
+                f"A {cls.__name__.lower()} must say format {cls.FORMAT!r}, version {cls.VERSION}. "
+                f"Received: "
+                f"{'no record' if said is None else f'format {said[0]!r}, version {said[1]!r}'}. "
+                f"Make one with `{cls.COMMAND}`."
+            )
+        return super().from_dict(values)
+
+    def save(self, path: str | os.PathLike) -> pathlib.Path:
+        """Write it as JSON, whole or not at all."""
+        return write_file(path, self.to_json() + "\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Return the record that `save` wrote.
+
+        Raises:
+            ValueError: The file holds none.
+        """
+        try:
+            return cls.from_json(pathlib.Path(path).read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+
 def converted(values: Any, kind: Any, where: str = "") -> Any:
     """Return plain values as a type says, such as a record, or a ValueError that names the field.
 

@@ -143,7 +143,7 @@ def test_every_package_imported_is_a_declared_dependency(package):
     lines = PROJECT["dependencies"]
     extras = PROJECT["optional-dependencies"]
     if package == "mobile":
-        lines = [*lines, *extras["mobile"], *extras["device"], "keras-se"]
+        lines = [*lines, *extras["mobile"], *extras["device"], *extras["tune"], "keras-se"]
     declared = {re.match(r"[\w-]+", line)[0].replace("-", "_") for line in lines}
     named = {"PIL": "pillow", "sklearn": "scikit_learn"}
     known = sys.stdlib_module_names | {package}

@@ -105,7 +105,9 @@ def build(
         se: `"default"` for the paper's own squeeze-and-excitation, None for none, an `SEConfig`
             or the name of one in `keras_se.PRESETS` for another one where the paper has it
             (everywhere if it has none), or a list of these, one a row of the network. An entry of
-            the list may be a list itself, with one of these for each block of that row.
+            the list may be a list itself, with one of these for each block of that row. A
+            `pathlib.Path`, or text that ends in .json, is a file of
+            `keras_se.models.configuration`.
         input_shape: `(height, width, channels)`; None for the size of the published figures.
         classes: Number of classes; None for the published number.
         width: Multiplies the channels.

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_se.checks import check_known, check_number
 from keras_se.config import PRESETS, SEConfig
+from keras_se.models import configuration
 
 Tensor = Any  # symbolic
 Features = dict[int, Tensor]  # the last feature map of each stride
@@ -90,18 +91,22 @@ def resolve_se(network: Network, se: Any, argument: str = "se") -> SEByBlock:
     Args:
         network: The network.
         se: `"default"`, None or `"none"`, an `SEConfig` or the name of a preset; or a list with
-            one of these for each row, in which a row's entry may be a list of these by block.
+            one of these for each row, in which a row's entry may be a list of these by block; or
+            the path of a file of `keras_se.models.configuration`.
         argument: What errors call `se`.
 
     Raises:
-        ValueError: A list has another length than the rows or blocks; a name is not known.
+        ValueError: A list has another length than the rows or blocks; a name is not known; a file
+            is no configuration of this network.
         TypeError: An entry is none of these.
     """
     own: list[Any] = [
         row.se if isinstance(row.se, SEConfig) else network.se if row.se else None
         for row in network.rows
     ]
-    if isinstance(se, Sequence) and not isinstance(se, str):
+    if configuration.is_path(se):
+        wanted = configuration.read(se, network.name, [blocks_in(row) for row in network.rows])
+    elif isinstance(se, Sequence) and not isinstance(se, str):
         wanted = _by_row(network, argument, se)
     else:
         one = _variant(network, argument, se)

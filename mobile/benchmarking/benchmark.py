@@ -12,6 +12,7 @@ import numpy as np
 from mobile import devices
 from mobile.benchmarking import answers, checkpoint, subjects
 from mobile.benchmarking.answers import output_error
+from mobile.benchmarking.device_lock import device_lock
 from mobile.benchmarking.settings import INTERLEAVED, Runtime, Schedule, combined
 from mobile.benchmarking.study import Study, wanted_outputs
 from mobile.benchmarking.timings import Failure, Timings
@@ -47,6 +48,8 @@ def benchmark(
     kernels of this machine), and must lie within `tolerance`. Where the device has the same
     runtime, version and kind of processor as this machine, and one thread runs, it must also equal
     the answer of the same kernels here to the bit.
+
+    One timing at a time runs on a device: a second one of this user's on this machine waits.
 
     Args:
         models: Name to `Artifact`, bytes or path; or a sequence, named after scheme or file.
@@ -101,7 +104,8 @@ def benchmark(
     with checkpoint.Keeping(study.read_interrupted) as keep:
 
         def measure(place):
-            return [study.measure(place, n, keep, len(places) == 1) for n in runtime.counts]
+            with device_lock(place.name):
+                return [study.measure(place, n, keep, len(places) == 1) for n in runtime.counts]
 
         results = tuple(timings for each in _at_once(measure, places) for timings in each)
     if all(not timings.models for timings in results):

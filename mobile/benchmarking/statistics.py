@@ -1,9 +1,17 @@
-"""Statistics of times and of paired answers. Pure numpy; every formula names its source."""
+"""Statistics of times, accuracies and ranks. Pure numpy; every formula names its source."""
 
 import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+# Student's t, of which 95 % lie within so much of 0, by degrees of freedom from 1. Source: Fisher
+# and Yates, 1963, "Statistical tables", table III. Of more than the last, the last: a bit too wide.
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+_NORMAL = 1.96
+
+#: Fewer pairs than this have no `kendall_tau`.
+LEAST_RANKED = 5
 
 
 def median(values: ArrayLike) -> float:
@@ -124,3 +132,73 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> float:
     trials = gained + lost
     tail = sum(math.comb(trials, k) for k in range(min(gained, lost) + 1))
     return min(1.0, 2 * tail / 2**trials)
+
+
+def mean_with_interval(values: ArrayLike) -> tuple[float, float]:
+    """Return the mean and half of its 95 % interval, which is infinite for one value.
+
+    For a gain, pass the differences of what belongs together, such as of runs of one seed.
+
+    >>> mean, half = mean_with_interval([1.0, 2.0, 3.0])
+    >>> mean, round(half, 3)  # 4.303 / sqrt(3)
+    (2.0, 2.484)
+
+    Source:
+        Student, 1908, Biometrika 6(1), for values that scatter normally.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
+        raise ValueError(
+            f"A mean needs finite values in one row. Received: {array.tolist()}. "
+            f"Leave out what was not measured."
+        )
+    if array.size == 1:
+        return float(array[0]), math.inf
+    quantile = _STUDENT[min(array.size - 1, len(_STUDENT)) - 1]
+    half = quantile * array.std(ddof=1) / math.sqrt(array.size)
+    return float(array.mean()), float(half)
+
+
+def kendall_tau(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
+    """Return (tau, low, high): how far two rankings agree, from -1 to 1, with a 95 % interval.
+
+    Tau-b, which allows for ties: pairs in the same order less pairs in the opposite order, over the
+    geometric mean of how many pairs each ranking tells apart.
+
+        interval = tanh(atanh(tau) +- 1.96 sqrt(0.437 / (n - 4)))
+
+    A tau of 1 counts as half a swap less in it, which leaves it a lower end. Whether there is any
+    agreement the interval tells well: tau 0 lies outside in 5 of 100 samples. Near 1 it is somewhat
+    narrow: of 8 pairs, a tau of 0.85 lies outside in about 14.
+
+    >>> tau, low, high = kendall_tau([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 6, 5])
+    >>> round(tau, 3)  # 14 pairs less 1, of 15
+    0.867
+
+    Source:
+        Kendall, 1945, Biometrika 33(3) (tau-b); Fieller, Hartley and Pearson, 1957, Biometrika
+        44(3/4) (variance of atanh).
+
+    Raises:
+        ValueError: There are fewer than `LEAST_RANKED` pairs, or one ranking tells none apart.
+    """
+    ours, theirs = (np.asarray(each, dtype=np.float64) for each in (first, second))
+    count = ours.size
+    if ours.shape != theirs.shape or ours.ndim != 1 or count < LEAST_RANKED:
+        raise ValueError(
+            f"Rankings to compare must be of the same things, at least {LEAST_RANKED}. Received: "
+            f"{ours.shape} and {theirs.shape} values. Measure more of them."
+        )
+    i, j = np.triu_indices(count, 1)
+    signs = [np.sign(each[i] - each[j]) for each in (ours, theirs)]
+    told = [np.count_nonzero(each) for each in signs]
+    if not (np.isfinite(ours).all() and np.isfinite(theirs).all() and all(told)):
+        raise ValueError(
+            f"Rankings to compare must be of finite values that differ. Received: "
+            f"{ours.tolist()} and {theirs.tolist()}. Leave out what was not measured."
+        )
+    tau = float(np.sum(signs[0] * signs[1]) / math.sqrt(told[0] * told[1]))
+    most = 1 - 2 / (count * (count - 1))
+    middle, half = math.atanh(max(-most, min(most, tau))), _NORMAL * math.sqrt(0.437 / (count - 4))
+    low, high = math.tanh(middle - half), math.tanh(middle + half)
+    return tau, min(low, tau), max(high, tau)

@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 
 from mobile.cli.app import (
+    SE,
     Output,
     Overwrite,
-    Se,
     Seed,
     Source,
     command,
     import_tensorflow,
     keras_command,
+    one_of,
     refuse_existing,
 )
 
@@ -38,7 +39,10 @@ def models(name: Annotated[str | None, typer.Argument(help="One network, in deta
 def build(
     name: Annotated[str, typer.Argument(help="A network of `keras-se models`.")],
     output: Output,
-    se: Se = "default",
+    se: Annotated[
+        str,
+        typer.Option(help=f"Squeeze-and-excitation: {one_of(SE)}; or a .json of it by block."),
+    ] = "default",
     reduction: Annotated[float | None, typer.Option(help="Change the preset's reduction.")] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of the images.")] = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
@@ -61,7 +65,7 @@ def build(
     keras.utils.set_random_seed(seed)
     model = keras_se.models.build(
         name,
-        se=options.se_named(se, reduction),
+        se=options.se_of(se, reduction),
         input_shape=(size, size, 3) if size else None,
         classes=classes,
         width=width,

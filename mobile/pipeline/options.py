@@ -183,6 +183,16 @@ def _check_known(word: str, value, known: Iterable[str], advice: str) -> None:
         )
 
 
+def se_of(word: str, reduction: float | None = None) -> Any:
+    """Return the `se` argument of `keras_se.models.build` for a word, or a file of SE by block."""
+    from keras_se.models import configuration
+
+    if not configuration.is_path(word):
+        return se_named(word, reduction)
+    _check_unreduced(word, reduction)
+    return word
+
+
 def se_named(name: str, reduction: float | None = None) -> Any:
     """Return the `se` argument of `keras_se.models.build` for a word of the command line.
 
@@ -194,11 +204,15 @@ def se_named(name: str, reduction: float | None = None) -> Any:
     advice = "From Python, any SEConfig can be passed to keras_se.models.build."
     _check_known("se", name, ("default", "none", *keras_se.PRESETS), advice)
     if name in ("default", "none"):
-        if reduction is not None:
-            raise ValueError(
-                f"`reduction` changes a preset. Received: reduction={reduction} with se={name!r}. "
-                f"Name a preset, such as --se mobile."
-            )
+        _check_unreduced(name, reduction)
         return "default" if name == "default" else None
     preset = keras_se.PRESETS[name]
     return preset if reduction is None else replace(preset, reduction=reduction)
+
+
+def _check_unreduced(se: str, reduction: float | None) -> None:
+    if reduction is not None:
+        raise ValueError(
+            f"`reduction` changes a preset. Received: reduction={reduction} with se={se!r}. "
+            f"Name a preset, such as --se mobile."
+        )

@@ -102,6 +102,8 @@ def fit(
         ValueError: As `train`.
     """
     check_options(epochs, batch, learning_rate, augment)
+    import keras
+
     images, labels = np.asarray(images), np.asarray(labels)
     framework = _framework(model)
     classes = check_images(model, images, labels, inputs=1 if beside is None else 2)
@@ -128,6 +130,11 @@ def fit(
         metrics=["accuracy"],
         jit_compile=False,
     )
+    # Variables that are made in the first step have it traced a second time.
+    optimizer.build(model.trainable_variables)
+    nothing = keras.ops.zeros((1, classes))
+    model.compute_metrics(None, nothing, nothing, None)
+    model.reset_metrics()
     recorder = _recorder(framework, epochs, steps, watch)
     batches = _batches(images, labels, classes, batch, augment, np.random.default_rng(seed))
     model.fit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,20 @@ from mobile.record import Amount, Count, Record
 
 WITHIN = 0.15  # of SE's share, how far a prediction may be off
 
-SEValues = tuple[tuple[dict[str, Any] | None, ...], ...]  # a configuration as plain values
+#: What each block of each row of a network holds, as `SEConfig.to_dict` writes it, or None.
+Rows = tuple[tuple[dict[str, Any] | None, ...], ...]
+
+
+def rows_of(configuration: Iterable[Iterable[SEConfig | None]]) -> Rows:
+    """Return SE by row and block as plain values."""
+    return tuple(tuple(se and se.to_dict() for se in row) for row in configuration)
+
+
+def configuration_of(rows: Rows) -> SEByBlock:
+    """Return what `rows_of` wrote, as `keras_se.models.build` takes it."""
+    return tuple(
+        tuple(None if se is None else SEConfig.from_dict(se) for se in row) for row in rows
+    )
 
 
 @dataclass(frozen=True)
@@ -107,24 +120,12 @@ def known_as(se: SEConfig, places: Sequence[str]) -> SEConfig:
     return replace(se, placement="expanded") if standard else se
 
 
-def values_of(configuration: Sequence[Sequence[SEConfig | None]]) -> SEValues:
-    """Return a configuration, a variant or none by row and block, as plain values."""
-    return tuple(tuple(se and se.to_dict() for se in row) for row in configuration)
-
-
-def configured(values: SEValues) -> SEByBlock:
-    """Return the configuration that `values_of` wrote, as `keras_se.models.build` takes it."""
-    return tuple(
-        tuple(None if se is None else SEConfig.from_dict(se) for se in row) for row in values
-    )
-
-
 @dataclass(frozen=True)
 class Check(Record):
-    """One random configuration: the prediction, and the measurement of the whole network.
+    """One configuration: the prediction, and the measurement of the whole network.
 
     Args:
-        se: What each block of each row holds, as `SEConfig.to_dict` writes it, or None.
+        se: What each block of each row holds.
         predicted: SE's extra time over that of the SE-free network, by the blocks' costs.
         measured: The same, of the two whole networks in one interleaved run. Each is loaded three
             times, since where a file comes to lie in memory can cost it 8 %: the middle copies.
@@ -133,7 +134,7 @@ class Check(Record):
         noise: How far the copies of the SE-free network are apart, over its time.
     """
 
-    se: SEValues
+    se: Rows
     predicted: Finite
     measured: Finite
     low: Finite
@@ -156,6 +157,12 @@ class Check(Record):
         return not self.good and abs(self.predicted - self.measured) <= self.noise
 
     @property
+    def variants(self) -> list[str]:
+        """Kind and place of each variant that is in it."""
+        given = (one for row in self.configs for one in row if one is not None)
+        return list(dict.fromkeys(map(name_of, given)))
+
+    @property
     def configs(self) -> SEByBlock:
         """The configuration, as `keras_se.models.build` takes it."""
-        return configured(self.se)
+        return configuration_of(self.se)

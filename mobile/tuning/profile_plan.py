@@ -23,12 +23,16 @@ class Plan:
         network: The network's name.
         input_shape: Of its image.
         target: What it is lowered for.
+        width: Multiplies its channels.
+        classes: Its classes.
         variants: Place of each block, to its variants.
     """
 
     network: str
     input_shape: tuple[int, int, int]
     target: str
+    width: float
+    classes: int
     variants: dict[Place, tuple[SEConfig, ...]]
 
     @classmethod
@@ -40,6 +44,8 @@ class Plan:
         places: Sequence[str] | None,
         size: int | None,
         target: str,
+        width: float = 1.0,
+        classes: int | None = None,
     ) -> Plan:
         """Check what was asked for, and list the variants."""
         variants = variants_of(network, se, kinds, places)
@@ -48,7 +54,7 @@ class Plan:
             check_count("size", size, 1, "For the network's own, leave it out.")
         found = keras_se.models.find(network)
         shape = (size, size, 3) if size else found.input_shape
-        return cls(found.name, shape, target, variants)
+        return cls(found.name, shape, target, width, classes or found.classes, variants)
 
     def at(self, index: int | None) -> list[list[SEConfig | None]]:
         """Return the variant of that index in every block, or none, as `build` takes it."""

@@ -23,19 +23,17 @@ from mobile.benchmarking import advice, statistics
 from mobile.benchmarking.benchmark import benchmark
 from mobile.benchmarking.settings import Runtime, Schedule, combined
 from mobile.benchmarking.timings import Timings
-from mobile.conversion.converter import convert
-from mobile.conversion.quiet import quiet
-from mobile.pipeline.batch_norms import refresh_batch_norms
 from mobile.progress import bar
 from mobile.tflite.artifact import Artifact
 from mobile.tuning import isolated_blocks
-from mobile.tuning.block_costs import BlockCosts, Check, Cost, name_of, values_of
+from mobile.tuning.block_costs import BlockCosts, Check, Cost, name_of, rows_of
+from mobile.tuning.copies import reason
 from mobile.tuning.profile_plan import Plan
 from mobile.tuning.se_profile import Profile
+from mobile.tuning.untrained import IMAGES, untrained_file
 
-_NETWORK, _WITHOUT, _CHECKED = "network", "without", "checked"
+_NETWORK, _WITHOUT, _EVERYWHERE, _CHECKED = "network", "without", "everywhere", "checked"
 _COPIES = 3  # of a whole network: where a file comes to lie in memory can cost it 8 %
-_IMAGES = 16  # which BatchNorm statistics and ranges are from
 
 #: Rounds: a block takes a fraction of a millisecond.
 SCHEDULE = Schedule(runs=400)
@@ -48,6 +46,8 @@ def profile(
     kinds: Sequence[str] = KINDS,
     places: Sequence[str] | None = None,
     size: int | None = None,
+    width: float = 1.0,
+    classes: int | None = None,
     target: str = "xnnpack",
     device: str = "local",
     check: int = 10,
@@ -67,8 +67,9 @@ def profile(
     such as a static gate that fits its neighbour, costs nothing and is not timed. Weights are
     random, with BatchNorm statistics of the inputs: times do not depend on them.
 
-    At last some random configurations are built whole and timed, against which the predictions
-    are held.
+    Then each variant is timed everywhere in the whole network, and the costs of its blocks are
+    scaled to that: a block alone finds more of its weights in the cache. At last some random
+    configurations are built whole and timed, against which the predictions are held.
 
     Args:
         network: A name of `keras_se.models.names()`.
@@ -77,6 +78,8 @@ def profile(
         kinds: Kinds of SE to time.
         places: Places to time; by default all that the network's blocks have.
         size: Height and width of the image; by default the network's own.
+        width: Multiplies the channels.
+        classes: Number of classes; by default the published number.
         target: What the files are lowered for, see `mobile.lower`.
         device: As in `mobile.benchmark`, one of them.
         check: How many random configurations to check with; none where nothing costs time.
@@ -97,7 +100,7 @@ def profile(
         RuntimeError: The device is lost, or the SE-free network or a block without SE does not run
             on it. What was timed before is at `path`.
     """
-    plan = Plan.of(network, se, kinds, places, size, target)
+    plan = Plan.of(network, se, kinds, places, size, target, width, classes)
     schedule, runtime = combined(schedule, runtime, fields)
     if not isinstance(runtime.threads, int) or isinstance(device, list | tuple):
         raise ValueError(
@@ -136,6 +139,8 @@ class _Profiling:
             "network": plan.network,
             "input_shape": plan.input_shape,
             "target": plan.target,
+            "width": plan.width,
+            "classes": plan.classes,
             "device": place.name,
             "threads": runtime.threads,
             "kernels": runtime.kernels,
@@ -162,10 +167,14 @@ class _Profiling:
                 for number, group in enumerate(groups):
                     words = f"block {number + 1} of {len(groups)}"
                     self._block(group, lambda s, n=number, w=words: tell((n + s) / len(groups), w))
-                costs = any(c.share for block in self.profile.blocks for c in block.costs)
-                for number in range(len(self.profile.checks), check if costs else 0):
+                if not any(c.share for block in self.profile.blocks for c in block.costs):
+                    return self.profile
+                tell(1.0, "everywhere")
+                self._scale()
+                for number in range(len(self.profile.checks), check):
                     tell(number / check, f"check {number + 1} of {check}")
-                    self._check(number)
+                    drawn = self._drawn(random.Random(f"{self.seed} {number}"))
+                    self._keep(checks=(*self.profile.checks, self._check(drawn)))
         except KeyboardInterrupt as error:
             said = f"interrupted. {kept}" if (kept := self._said()) else str(error)
             raise KeyboardInterrupt(said) from None
@@ -209,7 +218,7 @@ class _Profiling:
     def _build(self, index):
         plan = self.plan
         return keras_se.models.build(
-            plan.network, plan.at(index), plan.input_shape, include_top=False
+            plan.network, plan.at(index), plan.input_shape, width=plan.width, include_top=False
         )
 
     def _block(self, group, tell):
@@ -274,7 +283,13 @@ class _Profiling:
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             plan, conditions = self.plan, timings.conditions
             self.profile = Profile(
-                plan.network, plan.input_shape, plan.target, conditions, (), (), now
+                network=plan.network,
+                input_shape=plan.input_shape,
+                target=plan.target,
+                conditions=conditions,
+                width=plan.width,
+                classes=plan.classes,
+                created=now,
             )
         blocks = {(b.row, b.block): b for b in self.profile.blocks}
         blocks |= {(b.row, b.block): b for b in made.values()}
@@ -285,35 +300,46 @@ class _Profiling:
         if self.path is not None:
             self.profile.save(self.path)
 
-    def _check(self, number):
-        """Time one random configuration beside the network without SE."""
-        configuration = self._drawn(random.Random(f"{self.seed} {number}"))
-        copies = {_NETWORK: self.network, _CHECKED: self._whole(configuration)}
-        files = {f"{name} {n}": file for n in range(_COPIES) for name, file in copies.items()}
+    def _scale(self):
+        """Time each variant everywhere in the whole network: blocks alone run a little faster."""
+        known = {name for check in self.profile.everywhere for name in check.variants}
+        for index in range(max(map(len, self.plan.variants.values()))):
+            chosen = {place: each[index] for place, each in self.plan.variants.items()}
+            costly = {p: se for p, se in chosen.items() if self._costs(p).get(se)}
+            if costly and not known & {name_of(se) for se in costly.values()}:
+                check = self._check(self.plan.configuration(costly), _EVERYWHERE)
+                self._keep(everywhere=(*self.profile.everywhere, check))
+        told = [replace(c, predicted=self.profile.share(c.configs)) for c in self.profile.checks]
+        self._keep(checks=tuple(told))
+
+    def _costs(self, place):
+        """Return the shares of a block's variants that cost time."""
+        costs = self.profile.by_place[place.row, place.block].costs
+        return {cost.config: cost.share for cost in costs if cost.share}
+
+    def _check(self, configuration, name=_CHECKED) -> Check:
+        """Time a configuration beside the network without SE."""
+        copies = {_NETWORK: self.network, name: self._whole(configuration)}
+        files = {f"{each} {n}": file for n in range(_COPIES) for each, file in copies.items()}
         timings = self._timed(files, *files, control=False)
         times = {
-            name: sorted(timings[f"{name} {n}"].median_ms for n in range(_COPIES))
-            for name in copies
+            each: sorted(timings[f"{each} {n}"].median_ms for n in range(_COPIES))
+            for each in copies
         }
         least, usual, most = times[_NETWORK]
-        low, measured, high = (time / usual - 1 for time in times[_CHECKED])
-        check = Check(
-            se=values_of(configuration),
+        low, measured, high = (time / usual - 1 for time in times[name])
+        return Check(
+            se=rows_of(configuration),
             predicted=self.profile.share(configuration),
             measured=measured,
             low=low,
             high=high,
             noise=(most - least) / usual,
         )
-        self._keep(checks=(*self.profile.checks, check))
 
     def _drawn(self, draw):
         """Draw a configuration: of each block none, or a variant that costs, but not all none."""
-        able = {}
-        for place in self.plan.variants:
-            costs = self.profile.by_place[place.row, place.block].costs
-            if known := [cost.config for cost in costs if cost.share]:
-                able[place] = known
+        able = {p: list(known) for p in self.plan.variants if (known := self._costs(p))}
         must = draw.choice(list(able))
         return self.plan.configuration(
             {p: draw.choice(able[p]) for p in able if draw.random() < 0.5 or p is must}
@@ -328,24 +354,13 @@ class _Profiling:
         keras.utils.set_random_seed(self.seed)
         plan = self.plan
         model = keras_se.models.build(
-            plan.network, se, plan.input_shape, classifier_activation=None
+            plan.network, se, plan.input_shape, plan.classes, plan.width, classifier_activation=None
         )
-        images = data_room.load_images(None, plan.input_shape[0], _IMAGES, self.seed)
-        return self._convert(model, images)
+        images = data_room.load_images(None, plan.input_shape[0], IMAGES, self.seed)
+        return untrained_file(model, images, plan.target)
 
-    def _convert(self, model, images=None):
-        """Return the int8 file of a model with random weights, after giving it sane statistics."""
-        if images is None:
-            images = isolated_blocks.inputs_for(model)
-        with quiet():  # about networks that are none of the user's
-            refresh_batch_norms(model, images, batch=_IMAGES)
-            return convert(
-                model,
-                calibration=images,
-                target=self.plan.target,
-                method="minmax",
-                correction=False,
-            )
+    def _convert(self, model):
+        return untrained_file(model, isolated_blocks.inputs_for(model), self.plan.target)
 
     def _timed(self, files, *needed, control=True) -> Timings:
         """Time files in turn; the first of those `needed` is the one that ratios are to."""
@@ -355,7 +370,7 @@ class _Profiling:
             if name not in timings:
                 raise RuntimeError(
                     f"The network, and each of its blocks without SE, must run on the device. "
-                    f"Received: {_reason(timings, name)} Choose another target or runtime."
+                    f"Received: {reason(timings, name)} Choose another target or runtime."
                 )
         if self.profile and (apart := self.profile.conditions.differences(timings.conditions)):
             raise ValueError(
@@ -367,7 +382,7 @@ class _Profiling:
 
 def _cost(se, timings, name):
     if name not in timings:
-        return Cost(se.to_dict(), None, reason=_reason(timings, name))
+        return Cost(se.to_dict(), None, reason=reason(timings, name))
     return Cost(se.to_dict(), *_added(timings, name))
 
 
@@ -379,12 +394,3 @@ def _added(timings, name):
     copies = [m for m in timings.models if _WITHOUT in (m.name, m.control_of)]
     without = np.mean([copy.times_ms for copy in copies], axis=0)
     return statistics.added_share(timings[name].times_ms, without, timings[_NETWORK].times_ms)
-
-
-def _reason(timings, name):
-    """Return why a file gave no times of its own."""
-    if any(model.fallback_of == name for model in timings.models):
-        return f"the delegate refused {name!r}."
-    said = {failure.name: failure.message for failure in timings.failures}
-    place = timings.conditions.device
-    return said.get(name) or said.get(place) or f"{name!r} gave no times."

@@ -1,17 +1,18 @@
 """What squeeze-and-excitation costs at each place of a network on a device, as a table to look up.
 
-time of a network = time of the SE-free network * (1 + sum of its blocks' shares)
+time of a network = time of the SE-free network * (1 + sum of its blocks' shares * scale)
+
+The scale of a variant is what it costs everywhere in the whole network over what its blocks cost
+alone.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import os
-import pathlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,15 +21,15 @@ from keras_se.config import SEConfig
 from keras_se.models.base import resolve_se
 from mobile.benchmarking.statistics import median
 from mobile.benchmarking.timings import Conditions
-from mobile.record import Count, Record, table, write_file
+from mobile.record import Amount, Count, FileRecord, table
 from mobile.tuning.block_costs import WITHIN, BlockCosts, Check, known_as
 
-FORMAT, VERSION = "keras-se profile", 1
+_PLAN = ("network", "input_shape", "width", "classes", "target")
 _CONDITIONS = ("device", "cpu", "runtime", "runtime_version", "threads", "kernels")
 
 
 @dataclass(frozen=True)
-class Profile(Record):
+class Profile(FileRecord):
     """The costs of SE by block on one device, with one runtime and target. Prints as a table.
 
     Args:
@@ -38,6 +39,9 @@ class Profile(Record):
         conditions: Where and how it was timed.
         blocks: What was profiled; fewer than the network has where profiling was cut short.
         checks: Random configurations that tell whether the blocks' costs add up.
+        everywhere: Each variant in all blocks where it costs time, measured whole.
+        width: What its channels were multiplied with.
+        classes: Its classes; None where that was not written down.
         created: When it was begun, ISO 8601, in UTC.
     """
 
@@ -47,56 +51,27 @@ class Profile(Record):
     conditions: Conditions
     blocks: tuple[BlockCosts, ...] = ()
     checks: tuple[Check, ...] = ()
+    everywhere: tuple[Check, ...] = ()
+    width: Amount = 1.0
+    classes: Count | None = None
     created: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, after the format's name and version."""
-        return {"format": FORMAT, "version": VERSION, **super().to_dict()}
-
-    @classmethod
-    def from_dict(cls, values: Any) -> Self:
-        """Return the record that `to_dict` described; see `Record.from_dict`.
-
-        Raises:
-            ValueError: It is no profile, or one of a later version; or as `Record.from_dict`.
-        """
-        said = (values.get("format"), values.get("version")) if isinstance(values, dict) else None
-        if said != (FORMAT, VERSION):
-            raise ValueError(
-                f"A profile must say format {FORMAT!r}, version {VERSION}. Received: "
-                f"{'no record' if said is None else f'format {said[0]!r}, version {said[1]!r}'}. "
-                f"Make one with `keras-se profile`."
-            )
-        return super().from_dict(values)
-
-    def save(self, path: str | os.PathLike) -> pathlib.Path:
-        """Write it as JSON, whole or not at all."""
-        return write_file(path, self.to_json() + "\n")
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Self:
-        """Return the profile that `save` wrote.
-
-        Raises:
-            ValueError: The file is none.
-        """
-        try:
-            return cls.from_json(pathlib.Path(path).read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+    FORMAT: ClassVar = "keras-se profile"
+    VERSION: ClassVar = 1
+    COMMAND: ClassVar = "keras-se profile"
 
     def require(self, **wanted: Any) -> None:
         """Raise unless the profile is of what is wanted.
 
         Args:
-            **wanted: Any of `network`, `input_shape`, `target`, `device`, `cpu`, `runtime`,
-                `runtime_version`, `threads` and `kernels`; None stands for any.
+            **wanted: Any of `network`, `input_shape`, `width`, `classes`, `target`, `device`,
+                `cpu`, `runtime`, `runtime_version`, `threads` and `kernels`; None stands for any.
 
         Raises:
             ValueError: It is of another.
             TypeError: A word is none of these.
         """
-        ours = {name: getattr(self, name) for name in ("network", "input_shape", "target")}
+        ours = {name: getattr(self, name) for name in _PLAN}
         ours |= {name: getattr(self.conditions, name) for name in _CONDITIONS}
         for name in wanted:
             if name not in ours:
@@ -106,7 +81,7 @@ class Profile(Record):
         told = {name: value for name, value in wanted.items() if value is not None}
         if isinstance(shape := told.get("input_shape"), Iterable):
             told["input_shape"] = tuple(shape)
-        apart = [f"{n} {v!r}, not {ours[n]!r}" for n, v in told.items() if v != ours[n]]
+        apart = [f"{n} {v!r}, not {ours[n]!r}" for n, v in told.items() if ours[n] not in (None, v)]
         if apart:
             raise ValueError(
                 f"A profile holds for the network, image, target, device and runtime that it was "
@@ -127,7 +102,7 @@ class Profile(Record):
         return math.fsum(share for _, _, share in self.shares(se))
 
     def shares(self, se: Any) -> list[tuple[BlockCosts, SEConfig, float]]:
-        """Look up each block that has SE: the block, the variant, its share.
+        """Look up each block that has SE: the block, the variant, its share as in the network.
 
         Raises:
             ValueError: A block or a variant of SE was not profiled.
@@ -163,7 +138,7 @@ class Profile(Record):
                 f"Every variant of SE must have run on the device. Received: {cost.name} in "
                 f"{where}, which did not: {cost.reason} Leave it out."
             )
-        return block, cost.share
+        return block, cost.share * self.scales.get(cost.name, 1.0)
 
     def predict(self, se: Any, **wanted: Any) -> float:
         """Predict the time of the network in milliseconds; nothing is built or measured.
@@ -176,6 +151,16 @@ class Profile(Record):
             ValueError: A block or a variant of SE was not profiled, or as `require`.
         """
         return self.network_ms * (1 + self.share(se, **wanted))
+
+    @functools.cached_property
+    def scales(self) -> dict[str, float]:
+        """Variant to how many times its blocks' costs alone it costs in the whole network."""
+        return {
+            name: check.measured / check.predicted
+            for check in self.everywhere
+            for name in check.variants
+            if check.predicted > 0 and check.measured > 0
+        }
 
     @functools.cached_property
     def network_ms(self) -> float:
@@ -257,10 +242,14 @@ class Profile(Record):
 
     def _words(self):
         size = "x".join(map(str, self.input_shape[:2]))
-        return (
+        said = (
             f"{self.network}, {size}, int8 for {self.target}: {self.network_ms:.3f} ms without SE. "
             f"{self.conditions.sentence()}"
         )
+        if self.scales:
+            each = (f"{name} {factor:.2f}" for name, factor in self.scales.items())
+            said += f" In the whole network a block costs times: {', '.join(each)}."
+        return said
 
     def _checks_table(self):
         header = ("check", "blocks with SE", "predicted, %", "measured, %", "copies", "error, %")

@@ -14,7 +14,7 @@ import keras_se
 from keras_se.config import SEConfig
 from keras_se.models.base import SEByBlock, blocks_in, resolve_se
 from mobile.record import Record
-from mobile.tuning.block_costs import configured, known_as
+from mobile.tuning.block_costs import configuration_of, known_as
 from mobile.tuning.profile_plan import variants_of
 
 KINDS = ("static", "cse", "scse")
@@ -107,7 +107,7 @@ class SearchSpace(Record):
     @functools.cached_property
     def blocks(self) -> tuple[tuple[SEConfig | None, ...], ...]:
         """The choices of each block, along the rows."""
-        return tuple(block for row in self.choices for block in configured(row))
+        return tuple(block for row in self.choices for block in configuration_of(row))
 
     @property
     def count(self) -> int:

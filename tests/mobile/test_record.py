@@ -6,7 +6,16 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from mobile.record import Count, Record, Share, converted, printable, table, write_file
+from mobile.record import (
+    Count,
+    FileRecord,
+    Record,
+    Share,
+    converted,
+    printable,
+    table,
+    write_file,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,39 @@ def test_a_record_goes_to_json_and_back_with_its_summary_beside_it():
 def test_numpy_numbers_are_written_as_plain_ones():
     said = Outer("a", np.int64(3), (Inner((np.float64(0.5),)),)).to_dict()
     assert type(said["count"]) is int and type(said["inner"][0]["shares"][0]) is float
+
+
+@dataclass(frozen=True)
+class Filed(FileRecord):
+    inner: Inner
+
+    FORMAT: ClassVar = "toy"
+    VERSION: ClassVar = 3
+    COMMAND: ClassVar = "toy make"
+
+
+def test_a_record_comes_back_from_its_file(tmp_path):
+    record = Filed(Inner((0.5,)))
+    path = record.save(tmp_path / "r.json")
+    assert list(json.loads(path.read_text()))[:2] == ["format", "version"]
+    assert Filed.load(path) == record
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[1]", "Received: no record. Make one with `toy make`"),
+        ('{"format": "toy", "version": 4}', "version 3. Received: format 'toy', version 4"),
+        ('{"format": "top", "version": 3}', "format 'top'"),
+        ('{"format": "toy", "version": 3}', "inner"),
+        ("{", "Expecting property name"),
+    ],
+)
+def test_a_file_of_another_record_is_refused(tmp_path, content, words):
+    path = tmp_path / "r.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"r.json: .*{words}"):
+        Filed.load(path)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
+import math
 import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from mobile.benchmarking import statistics
 
@@ -106,3 +108,70 @@ def test_what_slows_a_whole_round_adds_nothing():
     slow = np.array([1.0, 7.0, 3.0, 2.0, 5.0])  # rounds, each as slow in all three
     share, low, high = statistics.added_share(3 * slow, 2 * slow, 10 * slow)
     assert [share, low, high] == pytest.approx([0.1] * 3)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 11])
+def test_interval_of_a_mean_is_students(count):
+    values = np.random.default_rng(count).normal(0.3, 2.0, count)
+    mean, half = statistics.mean_with_interval(values)
+    error = scipy.stats.sem(values)
+    low, high = scipy.stats.t.interval(0.95, count - 1, loc=values.mean(), scale=error)
+    assert (mean - half, mean + half) == pytest.approx((low, high), rel=1e-3)
+
+
+def test_interval_of_more_values_than_the_table_has_is_no_narrower_than_students():
+    values = np.random.default_rng(0).normal(size=40)
+    _, half = statistics.mean_with_interval(values)
+    students = scipy.stats.t.ppf(0.975, 39) * scipy.stats.sem(values)
+    assert students < half < 1.15 * students
+
+
+def test_one_value_has_no_interval_and_none_no_mean():
+    assert statistics.mean_with_interval([0.5]) == (0.5, math.inf)
+    for values in ([], [1.0, math.nan], [[1.0]]):
+        with pytest.raises(ValueError, match="Leave out what was not measured"):
+            statistics.mean_with_interval(values)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("levels", [3, 1000])  # with ties, and without
+def test_agreement_of_rankings_is_kendalls_tau_b(seed, levels):
+    random = np.random.default_rng(seed)
+    first, second = random.integers(0, levels, (2, 9))
+    tau, low, high = statistics.kendall_tau(first, second)
+    assert tau == pytest.approx(scipy.stats.kendalltau(first, second).statistic)
+    assert -1 <= low < tau < high <= 1
+
+
+def test_rankings_that_agree_wholly_are_not_certain():
+    # 28 pairs of 8: half a swap less is 1 - 1 / 28.
+    tau, low, high = statistics.kendall_tau(range(8), range(8))
+    assert (tau, high) == (1.0, 1.0)
+    assert low == pytest.approx(math.tanh(math.atanh(27 / 28) - 1.96 * math.sqrt(0.437 / 4)))
+    turned, least, most = statistics.kendall_tau(range(8), range(8, 0, -1))
+    assert (turned, least, most) == (-1.0, -1.0, pytest.approx(-low))
+
+
+@pytest.mark.parametrize(("rho", "least"), [(0.0, 0.92), (0.7, 0.9), (0.97, 0.8)])
+def test_interval_of_tau_holds_that_of_normal_pairs(rho, least):
+    # Kendall's tau of a normal pair is 2 / pi * asin(rho).
+    truth, random, held = 2 / math.pi * math.asin(rho), np.random.default_rng(0), 0
+    for _ in range(400):
+        x, other = random.normal(size=(2, 8))
+        _, low, high = statistics.kendall_tau(x, rho * x + math.sqrt(1 - rho**2) * other)
+        held += low <= truth <= high
+    assert held / 400 >= least
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (range(4), range(4), "at least 5.*Measure more"),
+        (range(6), range(5), "of the same things"),
+        ([1] * 6, range(6), "values that differ"),
+        ([1, 2, 3, 4, math.nan], range(5), "finite"),
+    ],
+)
+def test_what_cannot_be_ranked_is_refused(first, second, said):
+    with pytest.raises(ValueError, match=said):
+        statistics.kendall_tau(first, second)

@@ -28,6 +28,21 @@ def test_every_network_is_listed_without_importing_keras(capsys, run):
     assert set(networks.network_figures()) == set(keras_se.models.names())
 
 
+def test_build_reads_se_by_block_from_a_file(tmp_path, run, fails):
+    blocks = [[None]] * 10 + [[keras_se.PAPER]]
+    file = tmp_path / "se.json"
+    file.write_text(keras_se.models.configuration.to_json("mobilenet_v3_small", blocks))
+    path, size = tmp_path / "small.keras", ("--size", 32, "--width", 0.35)
+    assert run("build", "mobilenet_v3_small", path, "--se", file, *size) == 0
+    model = keras.saving.load_model(path)
+    gates = [layer.name for layer in model.layers if isinstance(layer, keras_se.SqueezeExcite)]
+    assert gates == ["block_10_se"]
+    again = ("--se", file, "--overwrite", *size)
+    assert "not of 'mobilenet_v2'" in fails("build", "mobilenet_v2", path, *again)
+    reduced = fails("build", "mobilenet_v3_small", path, *again, "--reduction", 4)
+    assert "`reduction` changes a preset" in reduced
+
+
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pathlib
 import shutil
 import stat
 import time
@@ -193,7 +194,8 @@ def test_without_adb_the_error_says_what_to_install(monkeypatch, tmp_path):
 
 @pytest.mark.debian
 def test_native_tool_is_pushed_run_and_read(adb_server, tmp_path):
-    shutil.rmtree(f"/tmp/keras-se-{os.geteuid()}", ignore_errors=True)
+    kept = pathlib.Path(f"/tmp/keras-se-{os.geteuid()}")
+    was_there = kept.exists()
     models = {"a": GOOD, "b": between_convolutions("ADD"), "bad": between_convolutions("MEAN")}
     sizes = {name: len(content) for name, content in models.items()}
     tool = tmp_path / "it's a $tool"
@@ -218,4 +220,5 @@ def test_native_tool_is_pushed_run_and_read(adb_server, tmp_path):
     assert failure.name == "bad" and "Failed to load model" in failure.message
     conditions = timings.conditions
     assert conditions.runtime == "benchmark_model" and conditions.cores == os.cpu_count()
-    shutil.rmtree(f"/tmp/keras-se-{os.geteuid()}")
+    if not was_there:
+        shutil.rmtree(kept)

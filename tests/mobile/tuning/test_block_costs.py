@@ -5,7 +5,7 @@ import json
 import pytest
 
 from keras_se import SEConfig
-from mobile.tuning.block_costs import configured, values_of
+from mobile.tuning.block_costs import configuration_of, rows_of
 from tests.mobile.tuning.profiles import STATIC, by_hand, check, chosen
 
 
@@ -26,6 +26,6 @@ def test_a_prediction_is_good_within_15_per_cent_of_ses_share():
 
 def test_a_configuration_goes_through_plain_values():
     configuration = ((None, STATIC), (SEConfig(reduction=4),))
-    values = json.loads(json.dumps(values_of(configuration)))
+    values = json.loads(json.dumps(rows_of(configuration)))
     assert values[0][0] is None and values[1][0]["reduction"] == 4
-    assert configured(values) == configuration
+    assert configuration_of(values) == configuration

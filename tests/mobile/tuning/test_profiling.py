@@ -1,7 +1,6 @@
 """What is timed for a profile, on scripted times; that it is kept, and goes on."""
 
 import dataclasses
-import types
 
 import pytest
 
@@ -20,12 +19,14 @@ EXPANDED = dataclasses.replace(MOBILENET_V3, placement="expanded")
 class Bench:
     """Instead of a device: 0.1 ms for a block without SE, 1 ms for the network.
 
-    With SE a block takes 0.02 ms more, and a whole network as many ms as `whole` says. What a name
-    in `refused` would take is not told. From the job numbered `lost` on, the device is gone.
+    With SE a block takes 0.02 ms more, a whole network with it everywhere as many ms as
+    `everywhere` says, and one with it here and there as many as `whole` says. What a name in
+    `refused` would take is not told. From the job numbered `lost` on, the device is gone.
     """
 
     def __init__(self):
-        self.jobs, self.refused, self.lost, self.whole = [], {}, None, 1.1
+        self.jobs, self.refused, self.lost = [], {}, None
+        self.everywhere, self.whole = 1.06, 1.1
         self.conditions, self.error = CONDITIONS, devices.AgentError("cable pulled", "time")
 
     def __call__(self, files, device, reference, schedule, runtime, control):
@@ -43,8 +44,14 @@ class Bench:
         references = () if reference in self.refused else (reference,)
         return Timings(tuple(timed), self.conditions, references, failures)
 
+    @property
+    def blocks(self):
+        """The jobs that timed a block."""
+        return [job for job in self.jobs if "without" in job]
+
     def takes(self, name):
-        times = {"network": 1.0, "without": 0.1, "checked": self.whole}
+        times = {"network": 1.0, "without": 0.1}
+        times |= {"everywhere": self.everywhere, "checked": self.whole}
         return times.get(name.split()[0], 0.12)
 
 
@@ -61,8 +68,7 @@ def bench(monkeypatch):
     """Nothing is converted, and the times are scripted."""
     scripted = Bench()
     monkeypatch.setattr(profiling, "benchmark", scripted)
-    monkeypatch.setattr(profiling, "convert", lambda model, **options: model)
-    monkeypatch.setattr(profiling, "refresh_batch_norms", lambda model, images, batch: None)
+    monkeypatch.setattr(profiling, "untrained_file", lambda model, images, target: model)
     return scripted
 
 
@@ -73,7 +79,7 @@ def made(path=None, **options):
 def test_each_block_is_timed_beside_itself_without_se_and_the_network(bench):
     profile = made(places=["expanded", "identity"])
     sums = [False, False, True]  # blocks 0 and 1 stride: without a sum they have no identity
-    assert bench.jobs == [
+    assert bench.blocks == [
         ["network", "without", "cse expanded", *["cse identity"] * has] for has in sums
     ]
     for block, has in zip(profile.blocks, sums, strict=True):
@@ -101,7 +107,7 @@ def test_a_static_gate_that_fits_its_neighbour_is_free_and_not_timed(bench):
 def test_random_networks_are_timed_whole_in_three_copies(bench):
     bench.whole = 1.15
     profile = made(places=["expanded"], check=2)
-    assert bench.jobs[3:] == [[f"{n} {i}" for i in range(3) for n in ("network", "checked")]] * 2
+    assert bench.jobs[4:] == [[f"{n} {i}" for i in range(3) for n in ("network", "checked")]] * 2
     for check in profile.checks:
         count = sum(each is not None for row in check.configs for each in row)
         assert count >= 1
@@ -110,6 +116,30 @@ def test_random_networks_are_timed_whole_in_three_copies(bench):
     assert profile.checks[0].se != profile.checks[1].se
     again = made(places=["expanded"], check=2)
     assert again.checks == profile.checks  # of the same seed
+
+
+def test_what_se_costs_everywhere_scales_its_blocks(bench, tmp_path):
+    bench.everywhere = 1.09  # where three blocks alone took 0.02 ms each
+    path = tmp_path / "p.json"
+    profile = made(path, places=["expanded"], check=1)
+    assert bench.jobs[3] == [f"{n} {i}" for i in range(3) for n in ("network", "everywhere")]
+    assert profile.scales == pytest.approx({"cse expanded": 1.5})
+    assert profile.predict([EXPANDED, None, EXPANDED]) == pytest.approx(1 + 2 * 0.02 * 1.5)
+    assert profile.blocks[0].costs[0].share == pytest.approx(0.02)  # as measured, alone
+    count = sum(each is not None for row in profile.checks[0].configs for each in row)
+    assert profile.checks[0].predicted == pytest.approx(0.03 * count)
+    made(path, places=["expanded"], check=1)
+    assert len(bench.jobs) == 3 + 1 + 1  # nothing anew
+
+
+def test_checks_made_before_are_held_against_the_scaled_costs(bench, tmp_path):
+    path = tmp_path / "p.json"
+    old = dataclasses.replace(made(path, places=["expanded"], check=1), everywhere=())
+    old.save(path)
+    bench.everywhere = 1.09
+    (check,) = made(path, places=["expanded"], check=1).checks
+    assert check.se == old.checks[0].se
+    assert check.predicted == pytest.approx(1.5 * old.checks[0].predicted)
 
 
 def test_a_lost_device_loses_nothing_and_the_same_call_goes_on(bench, tmp_path):
@@ -121,11 +151,11 @@ def test_a_lost_device_loses_nothing_and_the_same_call_goes_on(bench, tmp_path):
     assert len(Profile.load(path).blocks) == 2
     bench.lost = None
     profile = made(path, places=["expanded"], check=1)
-    assert len(bench.jobs) == 3 + 1
+    assert len(bench.jobs) == 3 + 1 + 1
     assert len(profile.blocks) == 3 and len(profile.checks) == 1
     assert Profile.load(path) == profile
     assert made(path, places=["expanded"], check=1) == profile
-    assert len(bench.jobs) == 3 + 1
+    assert len(bench.jobs) == 3 + 1 + 1
 
 
 def test_an_interrupt_says_what_is_kept(bench, tmp_path):
@@ -142,13 +172,15 @@ def test_more_variants_are_added_to_a_profile(bench, tmp_path):
     path = tmp_path / "p.json"
     made(path, places=["expanded"])
     profile = made(path, places=["projected", "expanded"])
-    assert bench.jobs[3:] == [["network", "without", "cse projected"]] * 3
+    assert bench.blocks[3:] == [["network", "without", "cse projected"]] * 3
     assert [c.name for c in profile.blocks[0].costs] == ["cse projected", "cse expanded"]
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        ({"width": 0.5}, "width 0.5, not 1.0"),
+        ({"classes": 7}, "classes 7, not 1000"),
         ({"size": 48}, r"input_shape \(48, 48, 3\), not \(32, 32, 3\)"),
         ({"target": "xnnpack-amx"}, "target 'xnnpack-amx', not 'xnnpack'"),
         ({"device": "ssh:board"}, "device 'ssh:board', not 'local'"),
@@ -157,7 +189,7 @@ def test_more_variants_are_added_to_a_profile(bench, tmp_path):
     ],
 )
 def test_a_profile_of_another_is_not_gone_on_with(bench, tmp_path, options, said):
-    path = Profile(TINY, (32, 32, 3), "xnnpack", CONDITIONS).save(tmp_path / "p.json")
+    path = Profile(TINY, (32, 32, 3), "xnnpack", CONDITIONS, classes=1000).save(tmp_path / "p.json")
     with pytest.raises(ValueError, match=rf"p.json is there already: .*{said}.*another file"):
         made(path, **options)
     assert bench.jobs == []
@@ -213,12 +245,6 @@ def test_what_cannot_be_profiled_is_said_before_anything_is_timed(bench, options
     with pytest.raises(ValueError, match=said):
         made(**options)
     assert bench.jobs == []
-
-
-def test_the_delegates_refusal_is_told():
-    model = types.SimpleNamespace(fallback_of="cse expanded")
-    timings = types.SimpleNamespace(models=[model], failures=[], conditions=CONDITIONS)
-    assert "delegate refused" in profiling._reason(timings, "cse expanded")
 
 
 @pytest.mark.device

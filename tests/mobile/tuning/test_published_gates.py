@@ -10,6 +10,7 @@ from PIL import Image
 import keras_se
 import mobile
 from keras_se import weights
+from mobile.tuning.kernel_refit import refit_kernels
 
 DATA = pathlib.Path(__file__).resolve().parents[3].parent / "shared" / "data"
 pytestmark = [
@@ -33,16 +34,18 @@ def with_pixels(network, file, mean, deviation):
     return keras.Model(image, network(scaled))
 
 
-def agreement(model, images, names):
-    """Constants are from the even images, answers are compared on the odd ones."""
-    found = keras_se.gates(model, images[::2])
-    folded = keras_se.fold(model, {name: found[name].constant for name in names})
-    answers = [m.predict(images[1::2], verbose=0).argmax(axis=-1) for m in (model, folded)]
-    return np.mean(answers[0] == answers[1])
-
-
-def least(share, images=250):
-    return share - 2.5 * (share * (1 - share) / images) ** 0.5
+def agreement(model, images, names, refit=False):
+    """Half of the images find the constants, the other half judges, and the other way round."""
+    same = []
+    for half in (0, 1):
+        seen, others = images[half::2], images[1 - half :: 2]
+        found = keras_se.gates(model, seen)
+        folded = keras_se.fold(model, {name: found[name].constant for name in names})
+        if refit:
+            refit_kernels(model, folded, seen)
+        answers = [m.predict(others, verbose=0).argmax(axis=-1) for m in (model, folded)]
+        same.append(answers[0] == answers[1])
+    return np.mean(same)
 
 
 def test_mobilenet_v3_small_keeps_its_answers_without_its_first_and_seventh_gate(images):
@@ -58,12 +61,12 @@ def test_mobilenet_v3_small_keeps_its_answers_without_its_first_and_seventh_gate
 
 
 def test_efficientnet_b0_keeps_its_answers_without_half_of_its_gates(images):
-    """Agreement measured on 450 and 300 other images, less 2.5 deviations of 250 images' share."""
+    """Blocks 1, 3 and 5 of sixteen from 0, then 0, 2, 4, 8 and 11 too."""
     network = keras.applications.EfficientNetB0(weights=None)
     network = keras.Model(network.get_layer("stem_conv_pad").input, network.output)
     mean, deviation = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
     model = with_pixels(network, "efficientnet_b0", mean, deviation)
     blocks = [f"block{name}" for name in ("2a", "3a", "4a")]
-    assert agreement(model, images, blocks) >= least(0.984)
-    blocks += [f"block{name}" for name in ("1a", "2b", "3b", "4c", "6a")]
-    assert agreement(model, images, blocks) >= least(0.953)
+    assert agreement(model, images, blocks) >= 0.98
+    blocks += [f"block{name}" for name in ("1a", "2b", "3b", "5a", "6a")]
+    assert agreement(model, images, blocks, refit=True) >= 0.95
