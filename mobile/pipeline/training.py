@@ -97,7 +97,6 @@ def fit(
     seed: int = 0,
     watch: Callable[[int, int, int, float, float], None] | None = None,
     beside: Callable[[np.random.Generator, int], np.ndarray] | None = None,
-    accumulate: int = 1,
 ) -> tuple[Epoch, ...]:
     """Do what `train` does, but for BatchNorm's averages at the end.
 
@@ -106,7 +105,6 @@ def fit(
         images: As in `train`; so are the other arguments that are not here.
         beside: From random numbers and the number of a batch to what the second input reads
             beside each image of it, an array.
-        accumulate: Batches whose mean gradient makes one step.
 
     Raises:
         ValueError: As `train`.
@@ -130,10 +128,7 @@ def fit(
     )
     if epochs * steps < 20:
         schedule = framework.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
-    several = {"gradient_accumulation_steps": accumulate} if accumulate > 1 else {}
-    optimizer = framework.optimizers.AdamW(
-        schedule, weight_decay=weight_decay, clipnorm=5.0, **several
-    )
+    optimizer = framework.optimizers.AdamW(schedule, weight_decay=weight_decay, clipnorm=5.0)
     optimizer.exclude_from_weight_decay(
         var_list=[v for v in model.trainable_variables if len(v.shape) < 2]
     )

@@ -83,21 +83,6 @@ def test_a_second_input_reads_what_stands_beside_each_batch(shades):
     np.testing.assert_array_equal(never, 0)
 
 
-def test_batches_that_are_accumulated_make_one_step(shades):
-    model, seen = _model(), []
-    training.fit(
-        model,
-        *shades,
-        epochs=1,
-        batch=16,
-        accumulate=2,
-        watch=lambda *told: seen.append(model.trainable_variables[0].numpy()),
-    )
-    assert len(seen) == 4
-    assert np.array_equal(seen[1], seen[2]) and not np.array_equal(seen[2], seen[3])
-    assert not np.array_equal(seen[0], seen[1])
-
-
 def test_no_epochs_leave_the_model_alone(shades):
     model = _model()
     before = [w.copy() for w in model.get_weights()]
