@@ -140,9 +140,10 @@ def fit(
     )
     # Variables that are made in the first step have it traced a second time.
     optimizer.build(model.trainable_variables)
-    nothing = keras.ops.zeros((1, classes))
-    model.compute_metrics(None, nothing, nothing, None)
-    model.reset_metrics()
+    if distribution.strategy_of(model) is None:
+        nothing = keras.ops.zeros((1, classes))
+        model.compute_metrics(None, nothing, nothing, None)
+        model.reset_metrics()
     recorder = _recorder(framework, epochs, steps, watch)
 
     def batches():
