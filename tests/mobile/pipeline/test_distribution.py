@@ -42,6 +42,12 @@ def learned(model, do=train, **more):
     epochs = do(model, images[:60], labels[:60], epochs=4, batch=32, learning_rate=0.02, **more)
     sums = [float(np.abs(weight).sum()) for weight in model.get_weights()]
     return {"losses": [epoch.loss for epoch in epochs], "sums": sums}
+
+def uneven(model):
+    try:
+        train(model, images, labels, epochs=1, batch=31)
+    except ValueError as error:
+        return str(error)
 """
 
 MIRRORED = """
@@ -65,6 +71,7 @@ try:
 except ValueError as error:
     told["accumulated"] = str(error)
 
+told["uneven"] = uneven(model)
 lowered = lower(build())
 ranges = calibrate(lowered, images, progress=False)
 told["quantized one"] = learned(quantize_aware(lowered, ranges=ranges))
@@ -79,6 +86,7 @@ exec(sys.argv[1])
 told = {"one": learned(build()), "accumulated one": learned(build(), fit, accumulate=2)}
 keras.distribution.set_distribution(keras.distribution.DataParallel())
 told["devices"] = len(keras.distribution.list_devices())
+told["uneven"] = uneven(build())
 told |= {"two": learned(build()), "accumulated two": learned(build(), fit, accumulate=2)}
 print(json.dumps(told))
 """
@@ -169,6 +177,11 @@ def test_batch_norm_is_as_the_caller_set_it_afterwards(mirrored):
 
 def test_two_mirrored_replicas_train_a_quantized_model_alike(mirrored):
     assert_equal(mirrored["quantized one"], mirrored["quantized two"])
+
+
+def test_batch_that_replicas_cannot_share_is_refused(mirrored, parallel):
+    for told in (mirrored, parallel):
+        assert told["uneven"].endswith("Received: batch=31 for 2. Pass 32.")
 
 
 def test_accumulation_under_a_strategy_says_why_not(mirrored):
