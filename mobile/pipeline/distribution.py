@@ -22,6 +22,18 @@ def check(model: Any) -> None:
         )
 
 
+def check_batch(model: Any, batch: int) -> None:
+    """Raise a ValueError for a batch that cannot be cut into equal parts."""
+    strategy, spread = strategy_of(model), _distribution(model)
+    replicas = spread.num_model_replicas if spread else 1
+    replicas = strategy.num_replicas_in_sync if strategy else replicas
+    if batch % replicas:
+        raise ValueError(
+            f"`batch` must be a multiple of the replicas that share it. Received: batch={batch} "
+            f"for {replicas}. Pass {(batch // replicas + 1) * replicas}."
+        )
+
+
 def strategy_of(model: Any) -> Any:
     """Return the strategy of several replicas under which a model was made, or None."""
     strategy = getattr(model, "distribute_strategy", None)  # of Keras on TensorFlow
@@ -65,7 +77,8 @@ def batches_for(model: Any, batches: Callable[[], Iterator]) -> Any:
         model: The model to train.
         batches: Returns an iterator of images and targets, the same each time; all of one size.
     """
-    if strategy_of(model) is None and _processes(model) == 1:
+    spread = _distribution(model)
+    if strategy_of(model) is None and (spread is None or spread.num_processes == 1):
         return batches()
     import tensorflow as tf
 
@@ -75,13 +88,10 @@ def batches_for(model: Any, batches: Callable[[], Iterator]) -> Any:
     return tf.data.Dataset.from_generator(batches, output_signature=signature)
 
 
-def _processes(model):
-    """How many processes train a model of Keras 3 together by its distribution API."""
+def _distribution(model):
+    """What keras.distribution was set to, for a model of Keras 3; None without."""
     keras = sys.modules.get("keras")
-    if keras is None or not _is_keras_3(model):
-        return 1
-    distribution = keras.distribution.distribution()
-    return 1 if distribution is None else distribution.num_processes
+    return keras.distribution.distribution() if keras and _is_keras_3(model) else None
 
 
 def _is_keras_3(model):

@@ -61,8 +61,8 @@ def train(
 
     Raises:
         ValueError: A value out of range, an unknown augmentation, images or labels that do not fit,
-            or a loss or a weight that is no longer a number; a Keras 3 model of a strategy of
-            several workers, which Keras cannot train on TensorFlow.
+            a batch that replicas cannot share, or a loss or a weight that is no longer a number; a
+            Keras 3 model of a strategy of several workers, which Keras cannot train on TensorFlow.
     """
     history = fit(
         model,
@@ -110,6 +110,7 @@ def fit(
         ValueError: As `train`.
     """
     check_options(epochs, batch, learning_rate, augment)
+    distribution.check_batch(model, batch)
     import keras
 
     images, labels = np.asarray(images), np.asarray(labels)

@@ -42,6 +42,12 @@ def learned(model):
     epochs = train(model, images[:60], labels[:60], epochs=4, batch=32, learning_rate=0.02)
     sums = [float(np.abs(weight).sum()) for weight in model.get_weights()]
     return {"losses": [epoch.loss for epoch in epochs], "sums": sums}
+
+def uneven(model):
+    try:
+        train(model, images, labels, epochs=1, batch=31)
+    except ValueError as error:
+        return str(error)
 """
 
 MIRRORED = """
@@ -61,6 +67,7 @@ with strategy.scope():
 told["two"] = learned(model)
 told["synchronized"] = model.get_layer("norm").synchronized
 
+told["uneven"] = uneven(model)
 lowered = lower(build())
 ranges = calibrate(lowered, images, progress=False)
 told["quantized one"] = learned(quantize_aware(lowered, ranges=ranges))
@@ -75,6 +82,7 @@ exec(sys.argv[1])
 told = {"one": learned(build())}
 keras.distribution.set_distribution(keras.distribution.DataParallel())
 told["devices"] = len(keras.distribution.list_devices())
+told["uneven"] = uneven(build())
 told["two"] = learned(build())
 print(json.dumps(told))
 """
@@ -165,6 +173,11 @@ def test_batch_norm_is_as_the_caller_set_it_afterwards(mirrored):
 
 def test_two_mirrored_replicas_train_a_quantized_model_alike(mirrored):
     assert_equal(mirrored["quantized one"], mirrored["quantized two"])
+
+
+def test_batch_that_replicas_cannot_share_is_refused(mirrored, parallel):
+    for told in (mirrored, parallel):
+        assert told["uneven"].endswith("Received: batch=31 for 2. Pass 32.")
 
 
 def test_two_devices_of_jax_learn_what_one_learns(parallel):

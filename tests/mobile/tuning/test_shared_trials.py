@@ -13,7 +13,7 @@ import pytest
 
 from mobile.tuning import shared_trials, trial_storage
 from mobile.tuning.shared_trials import SharedTrials
-from tests.mobile.tuning.workers import ROOT, done, started
+from tests.mobile.tuning.workers import ROOT, done, kill_at_work, started
 
 JOBS = {"a": {"number": 1}, "b": {"number": 2}, "c": {"number": 3}}
 
@@ -142,9 +142,7 @@ def test_killed_workers_job_is_done_by_another_and_none_twice(file, shared, tmp_
     trials = shared()
     trials.add({f"job{n}": {"number": n} for n in range(6)})
     with started(file, tmp_path, 2, seconds=0.7) as workers:
-        while not (tmp_path / "begun job1").exists():
-            time.sleep(0.05)
-        workers[0].send_signal(signal.SIGKILL)
+        kill_at_work(workers[0], trials, tmp_path)
         trials.work(counted(tmp_path, 0.7))
         trials.finish()
         assert workers[1].wait(20) == 0

@@ -15,7 +15,7 @@ import pytest
 
 from mobile.tuning import shared_trials, trial_storage
 from mobile.tuning.shared_trials import SharedTrials
-from tests.mobile.tuning.workers import done, started
+from tests.mobile.tuning.workers import done, kill_at_work, started
 
 BINARIES = "/usr/lib/postgresql/*/bin"  # where Debian puts them
 
@@ -75,16 +75,6 @@ def quick(monkeypatch):
     monkeypatch.setattr(shared_trials, "POLL_S", 0.1)
 
 
-def held_by(worker, trials, folder, before):
-    """The key of a job that a worker does now, begun since `before`; None where it does none."""
-    for trial in trials._trials():
-        key, who = trial.user_attrs["key"], trial.user_attrs.get("worker", "")
-        new = {folder / f"begun {key}"} & set(folder.glob("begun *")) - before
-        if trial.state.name == "RUNNING" and who.endswith(f"process {worker.pid}") and new:
-            return key
-    return None
-
-
 @pytest.mark.debian
 def test_postgresql_two_workers_one_killed_half_way_nothing_lost_nothing_twice(
     server, quick, tmp_path
@@ -96,10 +86,7 @@ def test_postgresql_two_workers_one_killed_half_way_nothing_lost_nothing_twice(
         trials.add({f"job{n:02}": {"number": n} for n in range(12)})
         while len(trials.results()) < 6:
             time.sleep(0.1)
-        begun = set(tmp_path.glob("begun *"))
-        while not (held := held_by(workers[0], trials, tmp_path, begun)):
-            time.sleep(0.01)
-        workers[0].send_signal(signal.SIGKILL)  # in the middle of that job
+        held = kill_at_work(workers[0], trials, tmp_path)
         while len(trials.results()) < 12:
             assert workers[1].poll() is None
             time.sleep(0.1)

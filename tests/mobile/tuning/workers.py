@@ -2,8 +2,10 @@
 
 import contextlib
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -41,6 +43,20 @@ def started(storage, folder, count, seconds=0.0):
             workers.append(stack.enter_context(process))
             stack.callback(process.kill)
         yield workers
+
+
+def kill_at_work(worker, trials, folder):
+    """Kill a worker when it has just begun a job, and return that job's key."""
+    before, end = set(folder.glob("begun *")), time.monotonic() + 60
+    while time.monotonic() < end:
+        for trial in trials._trials():
+            key, who = trial.user_attrs["key"], trial.user_attrs.get("worker", "")
+            new = folder / f"begun {key}" in set(folder.glob("begun *")) - before
+            if trial.state.name == "RUNNING" and who.endswith(f"process {worker.pid}") and new:
+                worker.send_signal(signal.SIGKILL)
+                return key
+        time.sleep(0.01)
+    raise AssertionError("the worker began no job in a minute")
 
 
 def done(folder):
