@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,11 @@ class SearchSpace(Record):
     def count(self) -> int:
         """How many configurations there are."""
         return math.prod(len(block) for block in self.blocks)
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from another space, in 16 letters and digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     @property
     def nowhere(self) -> SEByBlock:
