@@ -107,6 +107,8 @@ def test_neighbours_differ_in_one_block(space):
 def test_a_space_goes_through_json(space):
     again = SearchSpace.from_json(space.to_json())
     assert again == space and again.blocks == space.blocks
+    assert again.fingerprint == space.fingerprint
+    assert SearchSpace.of(NETWORK, kinds=("cse",)).fingerprint != space.fingerprint
     assert space.to_dict()["network"] == NETWORK
 
 
