@@ -56,6 +56,8 @@ if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
     from mobile.tuning.gate_folding import fold_gates as fold_gates
     from mobile.tuning.profiling import profile as profile
     from mobile.tuning.se_profile import Profile as Profile
+    from mobile.tuning.tune import tune as tune
+    from mobile.tuning.tuning_record import Tuning as Tuning
 
 _HOMES = {
     "load": "pipeline.keras_files",
@@ -76,6 +78,7 @@ _HOMES = {
     "train": "pipeline.training",
     "fold_gates": "tuning.gate_folding",
     "profile": "tuning.profiling",
+    "tune": "tuning.tune",
     "Agreement": "conversion.agreement",
     "Artifact": "tflite",
     "Conditions": "benchmarking.timings",
@@ -86,6 +89,7 @@ _HOMES = {
     "Runtime": "benchmarking.settings",
     "Schedule": "benchmarking.settings",
     "Timings": "benchmarking.timings",
+    "Tuning": "tuning.tuning_record",
 }
 _FOLDERS = ("analysis", "benchmarking", "conversion", "data", "devices", "lowering", "pipeline")
 _FOLDERS += ("quantization", "reporting", "tflite", "tuning")

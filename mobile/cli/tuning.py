@@ -1,4 +1,4 @@
-"""The commands about squeeze-and-excitation in a network: gates, fold, profile."""
+"""The commands about squeeze-and-excitation in a network: gates, fold, profile, tune."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,8 @@ from mobile.benchmarking.settings import INTERLEAVED
 from mobile.cli.app import (
     DEVICE_WORDS,
     KINDS,
+    Data,
+    Method,
     Model,
     Output,
     Overwrite,
@@ -23,6 +25,8 @@ from mobile.cli.app import (
     refuse_unwritable,
 )
 from mobile.devices.agent.runtime import RUNTIMES
+from mobile.pipeline.options import Options
+from mobile.pipeline.training import AUGMENTATIONS
 
 Device = Annotated[str, typer.Option(help=f"Where to time: {DEVICE_WORDS}.")]
 Plot = Annotated[Path | None, typer.Option(help="A .png of it to write.")]
@@ -181,3 +185,105 @@ def profile(
     console.show(str(found))
     if plot is not None:
         write_file(plot, profile_plots.costs(found))
+
+
+@keras_command
+def tune(
+    output: Annotated[
+        Path, typer.Argument(help="The folder to keep it in. One that was cut short goes on.")
+    ],
+    network: Annotated[str, typer.Option(help="A network of `keras-se models`.")] = Options.network,
+    data: Data = None,
+    max_overhead: Annotated[
+        float | None, typer.Option(help="Most extra time over no SE. Default: 0.04.")
+    ] = None,
+    budget_ms: Annotated[
+        float | None, typer.Option(help="Most milliseconds, in its place.")
+    ] = None,
+    se: Se = "default",
+    kinds: Annotated[
+        str, typer.Option(help=f"Kinds to choose from: {', '.join(KINDS)}.")
+    ] = "static,cse,scse",
+    places: Annotated[
+        str | None,
+        typer.Option(help="Places to choose from. Default: projected,expanded where it has these."),
+    ] = None,
+    device: Device = "local",
+    target: Target = Options.target,
+    threads: Threads = 1,
+    runs: Annotated[int, typer.Option(help="Benchmark rounds.")] = Options.runs,
+    costs: Annotated[
+        Path | None, typer.Option("--profile", help="A profile to use. Default: one is made.")
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Configurations that TPE proposes.")] = 100,
+    best_of: Annotated[int, typer.Option(help="How many of the best are trained alone.")] = 2,
+    alone: Annotated[int, typer.Option(help="Random ones that are trained alone.")] = 8,
+    seeds: Annotated[int, typer.Option(help="Trainings of each network.")] = 3,
+    epochs: Annotated[int | None, typer.Option(help="Of each network.")] = None,
+    supernet_epochs: Annotated[
+        int | None, typer.Option(help="Of the network with all choices. Default: four times those.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Height and width of the images.")] = None,
+    width: Annotated[float | None, typer.Option(help="Multiplies the channels.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Largest step size.")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help=f"{one_of(AUGMENTATIONS)}. Default: by the data.")
+    ] = None,
+    method: Method = Options.method,
+    validation_split: Annotated[
+        float | None, typer.Option(help="Share to test on, if DATA has no test part.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of a database for workers elsewhere. Default: a file in OUTPUT."),
+    ] = None,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Train for the tuning of OUTPUT that runs elsewhere.")
+    ] = False,
+    seed: Seed = Options.seed,
+):
+    """Find the squeeze-and-excitation that pays, within a budget of time on a device.
+
+    The answer is OUTPUT/tuning.json and .png, and winner.json, .keras and .tflite.
+    """
+    from mobile.progress import Progress
+    from mobile.reporting import console
+    from mobile.tuning import training_jobs, tuning_folder
+    from mobile.tuning.tune import tune
+
+    if worker:
+        training_jobs.work(storage or output / tuning_folder.TRIALS, output.name, Progress())
+        return
+    found = tune(
+        network,
+        data,
+        folder=output,
+        max_overhead=max_overhead,
+        budget_ms=budget_ms,
+        se=se,
+        kinds=kinds.split(","),
+        places=None if places is None else places.split(","),
+        device=device,
+        trials=trials,
+        best_of=best_of,
+        alone=alone,
+        seeds=seeds,
+        supernet_epochs=supernet_epochs,
+        storage=storage,
+        costs=costs,
+        progress=Progress(),
+        epochs=epochs,
+        size=size,
+        width=width,
+        batch=batch,
+        learning_rate=learning_rate,
+        augment=augment,
+        target=target,
+        method=method,
+        validation_split=validation_split,
+        threads=threads,
+        runs=runs,
+        seed=seed,
+    )
+    console.show(str(found))

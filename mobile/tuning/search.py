@@ -18,6 +18,8 @@ from mobile.tuning.tuning_record import Evaluation
 if TYPE_CHECKING:
     import optuna
 
+Numbers = tuple[int, ...]  # of a configuration: the choice of each block
+
 _TRIES = 20  # changes of a configuration that are scored before it counts as the best near it
 _LEAST_SHARE = 1e-3  # what a choice that costs nothing is taken to cost, to compare gains a share
 _REPEATS = 100  # proposals in a row that are over the budget or known before TPE is stopped
@@ -130,15 +132,15 @@ class _Search:
         self.evaluations[numbers] = made = Evaluation(se, loss, accuracy, share, by)
         return made
 
-    def share(self, numbers):
+    def share(self, numbers: Numbers) -> float:
         if numbers not in self.shares:
             self.shares[numbers] = float(self.share_of(self.space.configuration(numbers)))
         return self.shares[numbers]
 
-    def fits(self, numbers):
+    def fits(self, numbers: Numbers) -> bool:
         return self.share(numbers) <= self.budget
 
-    def loss(self, numbers, by):
+    def loss(self, numbers: Numbers, by: str) -> float:
         """Return the loss of a configuration, scored now if it is not yet in the study."""
         if numbers not in self.evaluations:
             score = self.score(self.space.configuration(numbers))
@@ -157,7 +159,7 @@ class _Search:
             **more,
         )
 
-    def singles(self):
+    def singles(self) -> None:
         """Score no SE and each choice alone, and note what each gains."""
         sizes = enumerate(map(len, self.space.blocks))
         choices = [(block, number) for block, size in sizes for number in range(1, size)]
@@ -167,7 +169,7 @@ class _Search:
         without = self.loss(self.nowhere, "nowhere")
         self.gains = {c: without - self.loss(numbers, "single") for c, numbers in alone.items()}
 
-    def greedy(self):
+    def greedy(self) -> Numbers:
         """Take choices by gain a share; return what came of it."""
         now, gains = self.nowhere, {choice: (gain, 0) for choice, gain in self.gains.items()}
         while True:
@@ -186,7 +188,7 @@ class _Search:
             else:
                 gains[choice] = self.loss(now, "greedy") - self.loss(more, "greedy"), count
 
-    def swaps(self, now):
+    def swaps(self, now: Numbers | None) -> None:
         """Change one choice, or two at once, as long as one of the most hopeful changes helps."""
         while now is not None:
             loss = self.loss(now, "swap")
@@ -206,7 +208,7 @@ class _Search:
         yield from (_changed(now, change) for change in changes)
         yield from (_changed(now, a, b) for a, b in pairs if now[a[0]] or now[b[0]])
 
-    def propose(self, trials):
+    def propose(self, trials: int) -> None:
         """Let TPE propose until it has scored so many, or nothing new comes."""
         optuna = imported()
         seed = self.seed + len(self.evaluations)  # or it would propose again what it did

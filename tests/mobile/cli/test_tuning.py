@@ -9,7 +9,8 @@ import pytest
 
 import keras_se
 from mobile.data import load_images
-from mobile.tuning import profiling
+from mobile.tuning import profiling, training_jobs
+from mobile.tuning import tune as tune_module
 from tests.mobile.cli.conftest import save_noise
 from tests.mobile.tuning.profiles import by_hand
 
@@ -109,3 +110,28 @@ def test_what_is_no_profile_is_not_gone_on_with(fails, tmp_path):
     assert output.read_text() == "{}"
     assert "must end in .json" in fails("profile", "mobilenet_v3_small", tmp_path / "p.txt")
     assert "mobilenet_v3" in fails("profile", "mobilenet_v3_smal", tmp_path / "q.json")
+
+
+@pytest.fixture
+def tuned(monkeypatch):
+    """What `mobile.tune` and a worker are asked for."""
+    kept = {}
+    monkeypatch.setattr(tune_module, "tune", lambda *args, **options: kept.update(options) or args)
+    monkeypatch.setattr(training_jobs, "work", lambda *args: kept.update(worker=args[:2]))
+    return kept
+
+
+def test_a_tuning_is_asked_for_with_the_words_of_the_function(tuned, run, capsys, tmp_path):
+    options = ("--max-overhead", 0.1, "--kinds", "static,cse", "--places", "projected")
+    assert run("tune", tmp_path / "t", "--network", "mobilenet_v2", *options, "--seeds", 2) == 0
+    assert "('mobilenet_v2', None)" in capsys.readouterr().out  # what it returned is shown
+    wanted = {"folder": tmp_path / "t", "max_overhead": 0.1, "budget_ms": None, "seeds": 2}
+    wanted |= {"kinds": ["static", "cse"], "places": ["projected"], "costs": None}
+    assert tuned.items() >= wanted.items()
+
+
+def test_a_worker_works_for_the_folder_s_tuning(tuned, run, tmp_path):
+    assert run("tune", tmp_path / "t", "--worker") == 0
+    assert tuned["worker"] == (tmp_path / "t" / "trials.db", "t")
+    assert run("tune", tmp_path / "t", "--worker", "--storage", "postgresql://host/db") == 0
+    assert tuned["worker"] == ("postgresql://host/db", "t")
