@@ -52,6 +52,8 @@ def _finalists(axes, found, timed):
         mark = {**canvas.mark(colour, one.role == "tuned"), "markersize": 7}
         axes.plot(one.time_ms, mean, zorder=3, **mark)
         shown.append((one.name, mark))
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0), min(high, 101))  # what two seeds leave open can go beyond
     frontier = [one for one in found.frontier if one.time_ms is not None]
     line = {"color": canvas.GREY, "linewidth": 1, "linestyle": "-", "zorder": 1}
     axes.step(

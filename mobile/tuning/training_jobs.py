@@ -65,10 +65,20 @@ def work(
         storage: The `storage` that `tune` was given.
         name: The name of its folder, which this machine must see under the same path.
         progress: What to show; by default nothing.
+
+    Raises:
+        ValueError: The images of that tuning were passed to it as a `DataSet`.
+        RuntimeError: The database does not answer.
     """
     progress = progress or Silence()
     with (
         SharedTrials(storage, name) as shared,
         bar(f"work for {name}", not isinstance(progress, Silence)) as tell,
     ):
+        data = (shared.of or {}).get("options", {}).get("data")
+        if isinstance(data, str) and data.startswith("DataSet "):
+            raise ValueError(
+                f"A worker must be able to read the images. Received: tuning {name!r} of {data}, "
+                f"which is in the memory of the process that tunes. Give `tune` a folder of images."
+            )
         shared.serve(Trainer(), tell)

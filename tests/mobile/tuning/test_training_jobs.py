@@ -53,3 +53,12 @@ def test_a_worker_serves_until_the_tuning_is_over(trained, tmp_path):
         training_jobs.work(storage, "t")
         assert set(shared.results()) == {"none, seed 0", "none, seed 1"}
     assert [seed for _, _, _, seed, _ in trained] == [0, 1]
+
+
+def test_images_that_only_the_tuning_has_are_said(trained, tmp_path):
+    storage = tmp_path / "trials.db"
+    with SharedTrials(storage, "t", {"options": {"data": "DataSet shades"}}) as shared:
+        shared.add({"none, seed 0": job(tmp_path)[1]})
+        with pytest.raises(ValueError, match="of DataSet shades, which is in the memory"):
+            training_jobs.work(storage, "t")
+        assert not trained and not shared.failures()
