@@ -53,6 +53,8 @@ if TYPE_CHECKING:  # for editors and type checkers, what __getattr__ imports
     from mobile.reporting.report import report as report
     from mobile.tflite import Artifact as Artifact
     from mobile.tflite import Preprocessing as Preprocessing
+    from mobile.tuning.ablation import ablate as ablate
+    from mobile.tuning.ablation_record import Ablation as Ablation
     from mobile.tuning.gate_folding import fold_gates as fold_gates
     from mobile.tuning.profiling import profile as profile
     from mobile.tuning.se_profile import Profile as Profile
@@ -79,6 +81,8 @@ _HOMES = {
     "fold_gates": "tuning.gate_folding",
     "profile": "tuning.profiling",
     "tune": "tuning.tune",
+    "ablate": "tuning.ablation",
+    "Ablation": "tuning.ablation_record",
     "Agreement": "conversion.agreement",
     "Artifact": "tflite",
     "Conditions": "benchmarking.timings",

@@ -49,6 +49,8 @@ def one_of(words: Iterable[str]) -> str:
 SE = ("default", "none", "paper", "mobile", "server", "static", "mobilenet_v3", "efficientnet")
 SE += ("torchvision", "timm", "segmentation_models")
 KINDS = ("cse", "sse", "scse", "static")  # likewise of keras_se.config
+#: Likewise of mobile.tuning.ablation.
+QUESTIONS = ("reduction", "pool", "gate", "kind", "aggregate", "placement", "stages")
 
 Model = Annotated[Path, typer.Argument(help="A .keras file.")]
 Output = Annotated[Path, typer.Argument(help="The file to write.")]

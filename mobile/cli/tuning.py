@@ -1,4 +1,4 @@
-"""The commands about squeeze-and-excitation in a network: gates, fold, profile, tune."""
+"""The commands about squeeze-and-excitation in a network: gates, fold, profile, tune, ablate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,7 @@ from mobile.benchmarking.settings import INTERLEAVED
 from mobile.cli.app import (
     DEVICE_WORDS,
     KINDS,
+    QUESTIONS,
     Data,
     Method,
     Model,
@@ -30,6 +31,28 @@ from mobile.pipeline.training import AUGMENTATIONS
 
 Device = Annotated[str, typer.Option(help=f"Where to time: {DEVICE_WORDS}.")]
 Plot = Annotated[Path | None, typer.Option(help="A .png of it to write.")]
+Folder = Annotated[
+    Path, typer.Argument(help="The folder to keep it in. One that was cut short goes on.")
+]
+Network = Annotated[str, typer.Option(help="A network of `keras-se models`.")]
+Seeds = Annotated[int, typer.Option(help="Trainings of each network.")]
+Epochs = Annotated[int | None, typer.Option(help="Of each network.")]
+Size = Annotated[int | None, typer.Option(help="Height and width of the images.")]
+Width = Annotated[float | None, typer.Option(help="Multiplies the channels.")]
+Batch = Annotated[int | None, typer.Option(help="Images in a step.")]
+LearningRate = Annotated[float | None, typer.Option(help="Largest step size.")]
+Augment = Annotated[
+    str | None, typer.Option(help=f"{one_of(AUGMENTATIONS)}. Default: by the data.")
+]
+Split = Annotated[float | None, typer.Option(help="Share to test on, if DATA has no test part.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(help="URL of a database for workers elsewhere. Default: a file in the folder."),
+]
+Worker = Annotated[
+    bool, typer.Option("--worker", help="Train for the one of that folder that runs elsewhere.")
+]
+Runs = Annotated[int, typer.Option(help="Benchmark rounds.")]
 
 
 @keras_command
@@ -189,10 +212,8 @@ def profile(
 
 @keras_command
 def tune(
-    output: Annotated[
-        Path, typer.Argument(help="The folder to keep it in. One that was cut short goes on.")
-    ],
-    network: Annotated[str, typer.Option(help="A network of `keras-se models`.")] = Options.network,
+    output: Folder,
+    network: Network = Options.network,
     data: Data = None,
     max_overhead: Annotated[
         float | None, typer.Option(help="Most extra time over no SE. Default: 0.04.")
@@ -211,36 +232,27 @@ def tune(
     device: Device = "local",
     target: Target = Options.target,
     threads: Threads = 1,
-    runs: Annotated[int, typer.Option(help="Benchmark rounds.")] = Options.runs,
+    runs: Runs = Options.runs,
     costs: Annotated[
         Path | None, typer.Option("--profile", help="A profile to use. Default: one is made.")
     ] = None,
     trials: Annotated[int, typer.Option(help="Configurations that TPE proposes.")] = 100,
     best_of: Annotated[int, typer.Option(help="How many of the best are trained alone.")] = 2,
     alone: Annotated[int, typer.Option(help="Random ones that are trained alone.")] = 8,
-    seeds: Annotated[int, typer.Option(help="Trainings of each network.")] = 3,
-    epochs: Annotated[int | None, typer.Option(help="Of each network.")] = None,
+    seeds: Seeds = 3,
+    epochs: Epochs = None,
     supernet_epochs: Annotated[
         int | None, typer.Option(help="Of the network with all choices. Default: four times those.")
     ] = None,
-    size: Annotated[int | None, typer.Option(help="Height and width of the images.")] = None,
-    width: Annotated[float | None, typer.Option(help="Multiplies the channels.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Largest step size.")] = None,
-    augment: Annotated[
-        str | None, typer.Option(help=f"{one_of(AUGMENTATIONS)}. Default: by the data.")
-    ] = None,
+    size: Size = None,
+    width: Width = None,
+    batch: Batch = None,
+    learning_rate: LearningRate = None,
+    augment: Augment = None,
     method: Method = Options.method,
-    validation_split: Annotated[
-        float | None, typer.Option(help="Share to test on, if DATA has no test part.")
-    ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(help="URL of a database for workers elsewhere. Default: a file in OUTPUT."),
-    ] = None,
-    worker: Annotated[
-        bool, typer.Option("--worker", help="Train for the tuning of OUTPUT that runs elsewhere.")
-    ] = False,
+    validation_split: Split = None,
+    storage: Storage = None,
+    worker: Worker = False,
     seed: Seed = Options.seed,
 ):
     """Find the squeeze-and-excitation that pays, within a budget of time on a device.
@@ -272,6 +284,68 @@ def tune(
         supernet_epochs=supernet_epochs,
         storage=storage,
         costs=costs,
+        progress=Progress(),
+        epochs=epochs,
+        size=size,
+        width=width,
+        batch=batch,
+        learning_rate=learning_rate,
+        augment=augment,
+        target=target,
+        method=method,
+        validation_split=validation_split,
+        threads=threads,
+        runs=runs,
+        seed=seed,
+    )
+    console.show(str(found))
+
+
+@keras_command
+def ablate(
+    question: Annotated[str, typer.Argument(help=f"{one_of(QUESTIONS)}.")],
+    output: Folder,
+    network: Network = Options.network,
+    data: Data = None,
+    se: Se = "default",
+    seeds: Seeds = 3,
+    device: Device = "local",
+    target: Target = Options.target,
+    threads: Threads = 1,
+    runs: Runs = Options.runs,
+    epochs: Epochs = None,
+    size: Size = None,
+    width: Width = None,
+    batch: Batch = None,
+    learning_rate: LearningRate = None,
+    augment: Augment = None,
+    method: Method = Options.method,
+    validation_split: Split = None,
+    storage: Storage = None,
+    worker: Worker = False,
+    seed: Seed = Options.seed,
+):
+    """Train variants of SE that differ in one thing, and say which differ by more than chance.
+
+    Accuracy, parameters, multiply-adds and int8 time of each, the papers' figures beside them.
+    """
+    from mobile.progress import Progress
+    from mobile.reporting import console
+    from mobile.tuning import training_jobs, tuning_folder
+    from mobile.tuning.ablation import ablate
+
+    if worker:
+        training_jobs.work(storage or output / tuning_folder.TRIALS, output.name, Progress())
+        return
+    found = ablate(
+        question,
+        network,
+        data,
+        folder=output,
+        se=se,
+        seeds=seeds,
+        device=device,
+        storage=storage,
         progress=Progress(),
         epochs=epochs,
         size=size,

@@ -16,8 +16,8 @@ from mobile.record import Count, Record, Share, table
 from mobile.tuning.block_costs import Rows, name_of
 
 #: What a finalist is there for: no SE, that network wider, SE everywhere, a static gate everywhere,
-#: or what tuning found.
-Role = Literal["without", "wider", "everywhere", "static", "tuned"]
+#: what tuning found, or a variant that is compared with others.
+Role = Literal["without", "wider", "everywhere", "static", "tuned", "variant"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import keras_se
 from keras_se.checks import check_count
 from keras_se.config import KINDS, SEConfig
 from keras_se.models import Place
-from keras_se.models.base import blocks_in
+from keras_se.models.base import Network, blocks_in
 from mobile.lowering.targets import target_named
 from mobile.tuning.block_costs import known_as
 
@@ -101,7 +101,7 @@ def variants_of(
                 )
     words = found.places if places is None else places
     where = {known_as(SEConfig(placement=word), found.places).placement: 0 for word in words}
-    bases = _bases(found, se)
+    bases = bases_of(found, se)
     variants = {
         place: tuple(
             known_as(replace(bases[place.row][place.block], kind=k, placement=w), found.places)
@@ -118,8 +118,17 @@ def variants_of(
     return variants
 
 
-def _bases(network, se):
-    """Return the variant of each block of each row, whose kind and place are then varied."""
+def bases_of(network: Network, se: Any) -> list[list[SEConfig]]:
+    """Return the variant of each block of each row, which is then varied.
+
+    Args:
+        network: The network.
+        se: `"default"`, which is its own (of a network without, `SEConfig()`), an `SEConfig` or the
+            name of a preset.
+
+    Raises:
+        ValueError: It is none of these.
+    """
     if se == "default":
         usual = network.se or SEConfig()
         own = [row.se if isinstance(row.se, SEConfig) else usual for row in network.rows]

@@ -14,25 +14,23 @@ import numpy as np
 import keras_se
 from keras_se.checks import check_count, check_number
 from keras_se.models import configuration
-from mobile.benchmarking.benchmark import benchmark
 from mobile.data import DataSet
 from mobile.pipeline import options as options_room
 from mobile.pipeline.options import Options
-from mobile.progress import Progress, Silence, bar
+from mobile.progress import Progress, Silence
 from mobile.record import write_file
 from mobile.reporting import tuning_plots
 from mobile.tuning import tuning_folder
 from mobile.tuning.block_costs import configuration_of, rows_of
 from mobile.tuning.candidates import Candidate, Made, set_apart
-from mobile.tuning.copies import copied, milliseconds, ratio_of, reason
-from mobile.tuning.finalists import Finalist, Role
+from mobile.tuning.finalists import Role
 from mobile.tuning.profiling import profile
 from mobile.tuning.se_profile import Profile
 from mobile.tuning.search import best, search
 from mobile.tuning.search_space import KINDS, SearchSpace
-from mobile.tuning.shared_trials import SharedTrials
 from mobile.tuning.supernet import Supernet
-from mobile.tuning.training_jobs import Trainer, job_of, read
+from mobile.tuning.trained_networks import finalist, jobs_of, time_all, train_all
+from mobile.tuning.training_jobs import read
 from mobile.tuning.tuning_folder import NETWORKS, PICTURE, PROFILE, RECORD, SUPERNET, TRIALS
 from mobile.tuning.tuning_record import Evaluation, TrainedAlone, Tuning
 from mobile.tuning.untrained import IMAGES, untrained_file
@@ -42,7 +40,6 @@ _WITHOUT, _EVERYWHERE, _STATIC, _WIDER = "no SE", "SE everywhere", "static every
 _ROLES: dict[str, Role] = {
     _WITHOUT: "without", _EVERYWHERE: "everywhere", _STATIC: "static", _WIDER: "wider",
 }  # fmt: skip
-_COPIES = 3  # of each file, at least, that are timed
 
 
 def tune(
@@ -287,55 +284,25 @@ class _Tuning:
 
     def _trained(self, candidates, alone, storage) -> dict[str, Made]:
         """Train each candidate with each seed, and the random ones with one, here or elsewhere."""
-        folder = self.folder / NETWORKS
-        folder.mkdir(exist_ok=True)
-        seeds = range(self.options.seed, self.options.seed + self.counts["seeds"])
-        jobs = {}
-        for seed in seeds:
-            for name, candidate in candidates.items():
-                jobs[f"{name}, seed {seed}"] = (candidate, seed)
+        jobs = jobs_of(list(candidates.values()), self._seeds)
         for number, each in enumerate(alone, 1):
-            name = f"random {number}"
-            candidate = Candidate(name, each.configuration, self.options.width)
-            jobs[name] = (candidate, self.options.seed)
-        told = {key: job_of(one, self.options, seed, folder) for key, (one, seed) in jobs.items()}
-        with SharedTrials(storage, self.folder.name, self.kept) as shared:
-            shared.add(told)
-            title = f"train {len(told)} networks"
-            with bar(title, not isinstance(self.progress, Silence)) as tell:
-                shared.work(Trainer(self.images), tell)
-            self.progress.note(f"{title}: done")
-            failed = shared.failures()
-            found = {key: Made.from_dict(values) for key, values in shared.results().items()}
-            if not any(key in failed for key in jobs):
-                shared.finish()
-        if failed:
-            key, said = next(iter(failed.items()))
-            raise RuntimeError(
-                f"All networks must be trained. {len(failed)} of {len(jobs)} failed; {key}: {said} "
-                f"The same command tries them again."
-            )
-        return found
+            one = Candidate(f"random {number}", each.configuration, self.options.width)
+            jobs[one.name] = (one, self.options.seed)
+        folder = self.folder / NETWORKS
+        return train_all(jobs, self.options, self.images, folder, storage, self.kept, self.progress)
+
+    @property
+    def _seeds(self):
+        return range(self.options.seed, self.options.seed + self.counts["seeds"])
 
     def _record(self, costs, budget, evaluations, alone, candidates, made) -> Tuning:
         """Time all files, and write down what came of it."""
-        folder, seeds = self.folder / NETWORKS, self.counts["seeds"]
-        runs = {
-            name: [
-                made[f"{name}, seed {seed}"]
-                for seed in range(self.options.seed, self.options.seed + seeds)
-            ]
-            for name in candidates
-        }
-        copies = max(_COPIES, seeds)
-        files = {
-            name: [folder / each[n % seeds].files["int8"] for n in range(copies)]
-            for name, each in runs.items()
-        }
-        with self.progress.stage(f"time {len(files)} networks"):
-            timings: Any = benchmark(copied(files), reference=f"{_WITHOUT} 0", **self.timing)
+        runs = {name: [made[f"{name}, seed {seed}"] for seed in self._seeds] for name in candidates}
+        with self.progress.stage(f"time {len(runs)} networks"):
+            timings = time_all(runs, self.folder / NETWORKS, _WITHOUT, self.timing)
         finalists = tuple(
-            self._finalist(candidate, runs[name], timings) for name, candidate in candidates.items()
+            finalist(one, _ROLES.get(name, "tuned"), runs[name], timings, _WITHOUT)
+            for name, one in candidates.items()
         )
         found = Tuning(
             network=costs.network,
@@ -365,25 +332,6 @@ class _Tuning:
         if (winner := found.winner) is not None:
             self._keep(winner, runs[winner.name])
         return found
-
-    def _finalist(self, candidate, runs, timings):
-        told = {}
-        try:
-            told["time_ms"] = milliseconds(timings, candidate.name)
-            if candidate.name != _WITHOUT:
-                told["time"] = ratio_of(timings, candidate.name, _WITHOUT)
-        except RuntimeError:
-            told["reason"] = reason(timings, f"{candidate.name} 0")
-        return Finalist(
-            name=candidate.name,
-            role=_ROLES.get(candidate.name, "tuned"),
-            configuration=candidate.se,
-            width=candidate.width,
-            params=runs[0].params,
-            macs=runs[0].macs,
-            trained=tuple(each.trained for each in runs),
-            **told,
-        )
 
     def _keep(self, winner, runs):
         """Put the winner beside the record: its configuration, and its best training's files."""

@@ -21,6 +21,7 @@ from mobile.lowering.targets import TARGETS
 from mobile.pipeline.options import Options
 from mobile.pipeline.training import AUGMENTATIONS
 from mobile.quantization import ENGINES, METHODS, calibration
+from mobile.tuning.ablation import QUESTIONS
 
 COMMANDS = typer.main.get_command(app.app).commands
 
@@ -36,9 +37,11 @@ CHOICES = {
     "--se": ("default", "none", *keras_se.PRESETS),
     "--device": DEVICES,
     "--kinds": config.KINDS,
+    "question": QUESTIONS,
 }
 #: The function behind a command, and the records of its options.
 FUNCTIONS = {
+    "ablate": [mobile.ablate],
     "build": [keras_se.models.build],
     "convert": [mobile.convert],
     "fold": [mobile.fold_gates, Schedule],
@@ -58,7 +61,12 @@ def test_help_of_every_command_names_every_choice_of_its_options(name, capsys, m
     own = {**CHOICES, "--target": ACCELERATORS} if name == "lint" else CHOICES
     for option in COMMANDS[name].params:
         for choice in own.get(option.opts[0], ()):
-            (line,) = (line for line in lines if line.split()[1:2] == option.opts[:1])
+            (line,) = (
+                line
+                for line in lines
+                if line.lower().split()[1:2] == option.opts[:1]
+                or line.lower().split()[2:3] == option.opts[:1]
+            )
             assert choice in re.split(r"[,.;]?\s+", line)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import keras_se
 from mobile.data import load_images
-from mobile.tuning import profiling, training_jobs
+from mobile.tuning import ablation, profiling, training_jobs
 from mobile.tuning import tune as tune_module
 from tests.mobile.cli.conftest import save_noise
 from tests.mobile.tuning.profiles import by_hand
@@ -135,3 +135,17 @@ def test_a_worker_works_for_the_folder_s_tuning(tuned, run, tmp_path):
     assert tuned["worker"] == (tmp_path / "t" / "trials.db", "t")
     assert run("tune", tmp_path / "t", "--worker", "--storage", "postgresql://host/db") == 0
     assert tuned["worker"] == ("postgresql://host/db", "t")
+
+
+def test_an_ablation_is_asked_for_with_the_words_of_the_function(
+    run, capsys, monkeypatch, tmp_path
+):
+    kept = {}
+    monkeypatch.setattr(ablation, "ablate", lambda *args, **options: kept.update(options) or args)
+    monkeypatch.setattr(training_jobs, "work", lambda *args: kept.update(worker=args[:2]))
+    options = ("--network", "mobilenet_v2", "--seeds", 5, "--epochs", 2)
+    assert run("ablate", "gate", tmp_path / "a", *options) == 0
+    assert "('gate', 'mobilenet_v2', None)" in capsys.readouterr().out
+    assert kept.items() >= {"folder": tmp_path / "a", "seeds": 5, "epochs": 2}.items()
+    assert run("ablate", "gate", tmp_path / "a", "--worker") == 0
+    assert kept["worker"] == (tmp_path / "a" / "trials.db", "a")

@@ -11,7 +11,7 @@ from keras_se import models
 from mobile.benchmarking.timings import ModelTimings, Ratio, Timings
 from mobile.data import DataSet
 from mobile.reporting.results import Epoch
-from mobile.tuning import training_jobs, tuning_folder
+from mobile.tuning import trained_networks, training_jobs, tuning_folder
 from mobile.tuning import tune as tuning
 from mobile.tuning.block_costs import BlockCosts, Cost, configuration_of
 from mobile.tuning.candidates import Made
@@ -109,8 +109,8 @@ def script(monkeypatch):
     network = dataclasses.replace(small, name=TINY, rows=small.rows[:3])
     monkeypatch.setitem(models._NETWORKS, TINY, network)
     made = Scripted()
-    for name in ("profile", "benchmark"):
-        monkeypatch.setattr(tuning, name, getattr(made, name))
+    monkeypatch.setattr(tuning, "profile", made.profile)
+    monkeypatch.setattr(trained_networks, "benchmark", made.benchmark)
     monkeypatch.setattr(training_jobs, "train_candidate", made.train_candidate)
     monkeypatch.setattr(tuning, "Supernet", made.supernet())
     monkeypatch.setattr(tuning, "untrained_file", lambda *args: b"")
