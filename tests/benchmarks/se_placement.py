@@ -1,6 +1,6 @@
 """Where squeeze-and-excitation pays: CIFAR-10 from scratch, int8 accuracy against int8 time.
 
-    python tests/benchmarks/se_placement.py --out FOLDER [--network mobilenet_v3_small]
+    python tests/benchmarks/se_placement.py [--out FOLDER] [--network mobilenet_v3_small]
         [--width 0.35] [--epochs 12] [--seeds 3] [--images 50000] [--minutes 60]
 
 A network whose strides fit images of 32x32 is trained with SE nowhere, at the front, in the middle,
@@ -97,40 +97,41 @@ def part_of(images, count):
 def main():
     """Train what is missing, time, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/se_placement"))
     parser.add_argument("--network", choices=STRIDES, default="mobilenet_v3_small")
     parser.add_argument("--width", type=float, default=0.35)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=50_000)
-    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--only", nargs="*", help="variants to train; default: all")
     options = parser.parse_args()
     stop = time.monotonic() + 60 * options.minutes
     network, images = network_for(options.network), part_of(read(), options.images)
     options.out.mkdir(parents=True, exist_ok=True)
-    for seed in range(options.seeds):
-        for name, se in candidates(network).items():
-            path = options.out / f"{name}-{seed}.json"
-            if path.exists() or (options.only and name not in options.only):
-                continue
-            if time.monotonic() > stop:
-                sys.exit("Time is over; the same command goes on.")
-            settings = Options(
-                network=network.name,
-                epochs=options.epochs,
-                batch=64,
-                learning_rate=3e-3,
-                augment="photo",
-                seed=seed,
-            )
-            began = time.monotonic()
-            made = Candidate.of(name, network, se, options.width)
-            found = train_candidate(made, network, images, settings, options.out)
-            both = {"candidate": made.to_dict(), "made": found.to_dict()}
-            write_file(path, json.dumps(both))
-            seconds = time.monotonic() - began
-            print(name, seed, found.trained.int8_accuracy, f"{seconds:.0f} s", flush=True)
+    wanted = [(s, n, se) for s in range(options.seeds) for n, se in candidates(network).items()]
+    for seed, name, se in wanted:
+        path = options.out / f"{name}-{seed}.json"
+        if path.exists() or (options.only and name not in options.only):
+            continue
+        if time.monotonic() > stop:
+            print("Time is over; the same command goes on.")
+            break
+        settings = Options(
+            network=network.name,
+            epochs=options.epochs,
+            batch=64,
+            learning_rate=3e-3,
+            augment="photo",
+            seed=seed,
+        )
+        began = time.monotonic()
+        made = Candidate.of(name, network, se, options.width)
+        found = train_candidate(made, network, images, settings, options.out)
+        both = {"candidate": made.to_dict(), "made": found.to_dict()}
+        write_file(path, json.dumps(both))
+        seconds = time.monotonic() - began
+        print(name, seed, found.trained.int8_accuracy, f"{seconds:.0f} s", flush=True)
     report(options.out)
 
 
