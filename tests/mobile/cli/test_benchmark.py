@@ -224,6 +224,7 @@ def test_report_merges_devices_and_keeps_what_is_there(files, device, capsys):
     assert not (files / "other").exists()
 
 
+@pytest.mark.slow
 def test_compare_builds_configurations_and_says_they_are_untrained(files, device, capsys):
     random = np.random.default_rng(0)
     (files / "photos").mkdir()

@@ -175,11 +175,13 @@ def test_two_mirrored_replicas_train_a_quantized_model_alike(mirrored):
     assert_equal(mirrored["quantized one"], mirrored["quantized two"])
 
 
+@pytest.mark.slow
 def test_batch_that_replicas_cannot_share_is_refused(mirrored, parallel):
     for told in (mirrored, parallel):
         assert told["uneven"].endswith("Received: batch=31 for 2. Pass 32.")
 
 
+@pytest.mark.slow
 def test_two_devices_of_jax_learn_what_one_learns(parallel):
     assert parallel["devices"] == 2
     assert_equal(parallel["one"], parallel["two"])

@@ -187,6 +187,7 @@ def test_every_choice_learns(trained, digits):
         assert np.array_equal(old, new) != new.trainable, new.path
 
 
+@pytest.mark.slow
 def test_training_follows_its_seed(trained, digits):
     again = Supernet.build(trained.net.space, SHAPE, CLASSES, 0.1)
     history = again.train(*digits, **TRAINING)
@@ -217,6 +218,7 @@ print([net.score(net.space.everywhere(i), x, y).loss for i in range(4)])
 """
 
 
+@pytest.mark.slow
 def test_it_scores_on_jax_as_here(trained, tmp_path):
     first = Supernet.build(trained.net.space, SHAPE, CLASSES, 0.1)
     first.model.set_weights(trained.first)
