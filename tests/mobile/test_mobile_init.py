@@ -49,7 +49,7 @@ def test_a_package_that_is_not_installed_is_said_in_one_sentence(name, missing, 
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(AttributeError, match=r"mean benchmark.*benchmark, calibrate, convert"):
         _ = mobile.benchmrak
-    with pytest.raises(AttributeError, match=r"'xyz'\. It has Agreement"):
+    with pytest.raises(AttributeError, match=r"'xyz'\. It has Ablation, Agreement"):
         _ = mobile.xyz
 
 
