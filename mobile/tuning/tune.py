@@ -31,10 +31,18 @@ from mobile.tuning.search_space import KINDS, SearchSpace
 from mobile.tuning.supernet import Supernet
 from mobile.tuning.trained_networks import finalist, jobs_of, time_all, train_all
 from mobile.tuning.training_jobs import read
-from mobile.tuning.tuning_folder import NETWORKS, PICTURE, PROFILE, RECORD, SUPERNET, TRIALS
+from mobile.tuning.tuning_folder import (
+    NETWORKS,
+    PICTURE,
+    PROFILE,
+    RECORD,
+    SUPERNET,
+    TRIALS,
+    WIDENING,
+)
 from mobile.tuning.tuning_record import Evaluation, TrainedAlone, Tuning
 from mobile.tuning.untrained import IMAGES, untrained_file
-from mobile.tuning.widening import widen_to
+from mobile.tuning.widening import Widening, widen_to
 
 _WITHOUT, _EVERYWHERE, _STATIC, _WIDER = "no SE", "SE everywhere", "static everywhere", "wider"
 _ROLES: dict[str, Role] = {
@@ -112,6 +120,8 @@ def tune(
         check_count(name, value, 1, "Leave it out for the default.")
     for name, value in (("alone", alone), ("trials", trials)):
         check_count(name, value, 0, "For none, pass 0.")
+    if supernet_epochs is not None:
+        check_count("supernet_epochs", supernet_epochs, 1, "Leave it out for the default.")
     given, chosen = options_room.decide(data, {**options, "network": network})
     space = SearchSpace.of(network, se, kinds, places)
     kept = {
@@ -137,6 +147,7 @@ class _Tuning:
         self.folder, self.options, self.space = folder, options, space
         self.kept, self.counts, self.progress = kept, kept["counts"], progress
         self.images = given or read(options)
+        self.parts = set_apart(self.images)  # now: too few images are said before hours of work
         self.device = kept["device"]
         self.timing = {"device": self.device, "threads": options.threads, "runs": options.runs}
         self.notes: list[str] = []
@@ -184,7 +195,7 @@ class _Tuning:
 
     def _search(self, costs, budget) -> tuple[tuple[Evaluation, ...], list[Evaluation]]:
         """Train the supernet; compare configurations; and draw those to train alone."""
-        trained, apart = set_apart(self.images)
+        trained, apart = self.parts
         supernet = Supernet.build(
             self.space,
             self.images.x_train.shape[1:],
@@ -258,6 +269,17 @@ class _Tuning:
 
     def _rival(self, candidate):
         """Return the width at which the network without SE takes as long; None if there is none."""
+        path = self.folder / WIDENING
+        if path.exists():  # measured anew it may be another, and trained already is this one
+            found = Widening.from_json(path.read_bytes())
+        else:
+            found = self._widened(candidate)
+            write_file(path, found.to_json() + "\n")
+        self.notes.append(str(found))
+        reached = found.reached
+        return reached.width if reached and reached.width > self.options.width else None
+
+    def _widened(self, candidate):
         options = self.options
         with self.progress.stage("widen the network without SE"):
             keras.utils.set_random_seed(options.seed)
@@ -270,7 +292,7 @@ class _Tuning:
                 classifier_activation=None,
             )
             file = untrained_file(model, self.images.x_train[:IMAGES], options.target)
-            found = widen_to(
+            return widen_to(
                 options.network,
                 file,
                 width=options.width,
@@ -278,9 +300,6 @@ class _Tuning:
                 progress=not isinstance(self.progress, Silence),
                 **self.timing,
             )
-        self.notes.append(str(found))
-        reached = found.reached
-        return reached.width if reached and reached.width > options.width else None
 
     def _trained(self, candidates, alone, storage) -> dict[str, Made]:
         """Train each candidate with each seed, and the random ones with one, here or elsewhere."""
@@ -309,7 +328,7 @@ class _Tuning:
             input_shape=costs.input_shape,
             target=costs.target,
             data=self.images.name,
-            validation_images=len(set_apart(self.images)[1].x_test),
+            validation_images=len(self.parts[1].x_test),
             test_images=len(self.images.x_test),
             conditions=timings.conditions,
             budget=budget,

@@ -12,6 +12,7 @@ from mobile.record import write_file
 
 #: What it holds.
 OPTIONS, PROFILE, SUPERNET, TRIALS = "options.json", "profile.json", "supernet.npz", "trials.db"
+WIDENING = "widening.json"
 RECORD, PICTURE, NETWORKS = "tuning.json", "tuning.png", "networks"
 
 

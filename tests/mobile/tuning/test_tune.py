@@ -1,6 +1,7 @@
 """The whole of a tuning on scripted scores, trainings and times; once for real."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -114,12 +115,14 @@ def script(monkeypatch):
     monkeypatch.setattr(training_jobs, "train_candidate", made.train_candidate)
     monkeypatch.setattr(tuning, "Supernet", made.supernet())
     monkeypatch.setattr(tuning, "untrained_file", lambda *args: b"")
-    rival = MeasuredWidth(1.1, Ratio("rival", "file", 1.0, 0.99, 1.01))
-    narrow = MeasuredWidth(1.0, Ratio("rival", "file", 0.96, 0.95, 0.97))
-    monkeypatch.setattr(
-        tuning, "widen_to",
-        lambda *args, **kw: Widening(TINY, (narrow, rival)),
-    )  # fmt: skip
+    widths = itertools.count(110)  # each measurement finds another one, as noise will have it
+
+    def widen_to(*args, **options):
+        rival = MeasuredWidth(next(widths) / 100, Ratio("rival", "file", 1.0, 0.99, 1.01))
+        narrow = MeasuredWidth(1.0, Ratio("rival", "file", 0.96, 0.95, 0.97))
+        return Widening(TINY, (narrow, rival))
+
+    monkeypatch.setattr(tuning, "widen_to", widen_to)
     return made
 
 
@@ -167,6 +170,7 @@ def test_the_same_call_goes_on_and_does_nothing_twice(script, tmp_path):
     assert script.trained[trained:] == [("wider", 0), ("wider", 1)]
     assert len(script.scored) == scored + 5  # the random ones alone, which no study keeps
     assert len(found.finalists) == 6
+    assert found.finalists[-1].width == 1.1  # as trained before, though measured anew it differs
 
 
 def test_another_tuning_in_the_same_folder_is_refused(script, tmp_path):
@@ -188,6 +192,7 @@ def test_a_budget_in_milliseconds_is_held_against_the_network_without_se(script,
         ({"max_overhead": -0.1}, "max_overhead"),
         ({"max_overhead": 0.1, "budget_ms": 1.0}, "one of both"),
         ({"seeds": 0}, "seeds"),
+        ({"supernet_epochs": 0}, "supernet_epochs"),
         ({"alone": -1}, "alone"),
         ({"epoch": 1}, "Did you mean epochs"),
         ({"kinds": ["ese"]}, "kinds"),
@@ -199,7 +204,8 @@ def test_what_cannot_be_is_said_before_anything_is_done(script, tmp_path, option
     assert not (tmp_path / "t").exists()
 
 
-def test_too_few_images_are_said(script, tmp_path):
+def test_too_few_images_are_said_before_the_device_is_timed(script, monkeypatch, tmp_path):
+    monkeypatch.setattr(tuning, "profile", None)
     with pytest.raises(ValueError, match="Pass 160 or more"):
         tuning.tune(TINY, images(100), folder=tmp_path / "t", epochs=1)
 
